@@ -1,0 +1,1 @@
+# `cpack --preset deb` or `scripts/dev package` makes the Debian package.
