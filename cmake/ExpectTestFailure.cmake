@@ -1,0 +1,18 @@
+# Runs a doctest PROGRAM that has the planted bug BUG and fails unless one of its test cases does.
+execute_process(COMMAND ${PROGRAM} ${ARGS} --no-colors=true
+                RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+string(REGEX MATCH "test cases: +[0-9]+ \\| +[0-9]+ passed \\| +([0-9]+) failed" summary "${output}")
+set(failed "${CMAKE_MATCH_1}")
+if(summary STREQUAL "")
+  message("${output}")
+  message(FATAL_ERROR "planted bug ${BUG}: the program ended (${result}) without doctest's summary, which proves nothing")
+elseif(failed EQUAL 0 OR result STREQUAL "0")
+  message(FATAL_ERROR "planted bug ${BUG}: NOT FOUND, all test cases pass with it")
+endif()
+string(REGEX MATCHALL "TEST CASE: +[^\n]*" found "${output}")
+list(REMOVE_DUPLICATES found)
+message("planted bug ${BUG} was found by ${failed} test cases:")
+foreach(line IN LISTS found)
+  string(REGEX REPLACE "^TEST CASE: +" "  " line "${line}")
+  message("${line}")
+endforeach()
