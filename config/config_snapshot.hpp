@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/forwarding_table.hpp"
+#include "config/job_settings_table.hpp"
+#include "config/scope.hpp"
+#include "config/tenant_table.hpp"
+#include "messages/ids.hpp"
+
+namespace weir {
+
+/// Types of fields that a job API or a filter may rely on; see `[datasets.NAME.fields]`.
+enum class field_type : std::uint8_t { integer, number, boolean, text, list, object, timestamp };
+
+/// The kind of event a dataset holds, from `[datasets.NAME]`.
+struct dataset_config {
+  std::string name;            ///< `[a-z0-9_]{1,64}`; part of the ingest path.
+  std::string scope_field;     ///< Its value is the bare id of a zone or an account.
+  std::string timestamp_field; ///< May be empty.
+  scope_kind scopes = scope_kind::zones;
+  std::map<std::string, field_type> fields; ///< May be empty: nothing is known of the fields.
+};
+
+/// SHA-256.
+using content_hash = std::array<unsigned char, 32>;
+
+/// Everything that roles know of jobs, tenants and datasets: one version of the forwarding config in
+/// the form they use it. It is the only way config reaches a role. Immutable and shared; a new
+/// version is a new snapshot, and a role holds the old one until the last body begun under it is
+/// done. All indices and views belong to one snapshot.
+struct config_snapshot {
+  config_version version{};
+  config_version parent{}; ///< The version this one was made from; 0 for the first.
+  ownership_epoch epoch{1};
+  std::string cluster;
+  std::chrono::system_clock::time_point created;
+  content_hash content{}; ///< Of the whole forwarding config, see messages/forwarding.proto.
+
+  std::vector<dataset_config> datasets;
+  tenant_table tenants;
+  forwarding_table table;
+  job_settings_table jobs;
+
+  std::optional<dataset_index> find_dataset(std::string_view name) const noexcept;
+  /// The job's settings, enabled or not; nothing for an unknown job.
+  std::optional<job_settings> find_job(job_id id) const noexcept;
+
+  /// Of the tables, in bytes; what a million jobs cost is in docs/configuration.md.
+  std::size_t memory_bytes() const noexcept;
+};
+
+using config_snapshot_ptr = std::shared_ptr<const config_snapshot>;
+
+} // namespace weir

@@ -1,0 +1,243 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <istream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config_snapshot.hpp"
+#include "config/destination.hpp"
+#include "config/job.hpp"
+#include "config/problem.hpp"
+#include "messages/secret.hpp"
+
+/// The node's own config, `weir.toml`. docs/configuration.md is the page for operators; every number
+/// here is a default with its source. Sizes are bytes unless the name says otherwise.
+namespace weir {
+
+/// `host:port` of a listener.
+struct listen_address {
+  std::string host;       ///< An address, IPv6 without brackets.
+  std::uint16_t port = 0; ///< 0 lets the system choose; for tests.
+  bool loopback = true;
+
+  std::string text() const;
+};
+
+struct tls_files {
+  std::string certificate; ///< PEM chain.
+  std::string key;         ///< PEM; not readable by others.
+
+  bool on() const noexcept { return !certificate.empty(); }
+};
+
+/// `[ingest.http]`
+struct http_ingest_config {
+  listen_address listen{"127.0.0.1", 9400, true};
+  tls_files tls;
+  bool allow_plaintext = false;                         ///< Without it, beyond loopback only TLS.
+  std::uint32_t threads = 1;                            ///< Own I/O threads; default half the cores, at least 1.
+  std::uint32_t max_connections = 512;                  ///< design: overload table.
+  std::uint32_t max_connections_per_address = 128;      ///< A quarter: one host cannot take them all.
+  std::uint64_t max_body_bytes = 16ull << 20;           ///< Raw, after decompression; design: overload table.
+  std::uint32_t max_compression_ratio = 100;            ///< Raw to compressed; real logs reach 30.
+  std::uint64_t max_header_bytes = 16ull << 10;         ///< Of one request; what common servers take.
+  std::uint32_t max_json_depth = 64;                    ///< design: overload table.
+  std::chrono::milliseconds header_timeout{10'000};     ///< For the whole header (slow senders).
+  std::chrono::milliseconds body_timeout{60'000};       ///< For the whole body.
+  std::chrono::milliseconds write_timeout{10'000};      ///< For an answer.
+  std::chrono::milliseconds idle_timeout{60'000};       ///< Between requests of a connection.
+  std::uint64_t min_body_bytes_per_second = 4ull << 10; ///< Below it over 10 s, the connection ends.
+};
+
+/// `[control]`
+struct control_config {
+  listen_address listen{"127.0.0.1", 9401, true};
+  tls_files tls;
+  bool allow_plaintext = false;
+  std::uint32_t threads = 1;          ///< Apart from all data threads.
+  std::uint32_t max_connections = 64; ///< Operators, probes and one scraper; not customers.
+};
+
+struct token_rights {
+  bool ingest = false, read = false, write = false, operate = false;
+};
+
+/// `[[tokens]]`: a bearer token.
+struct token_config {
+  std::string name;                ///< For logs and audit; unique.
+  weir::secret secret;             ///< From `secret_file` or `secret_env`; at least 16 bytes.
+  bool any_scope = false;          ///< `scopes = ["*"]`
+  std::vector<std::string> scopes; ///< `zones/<id>`, `accounts/<id>` (with all its zones).
+  token_rights rights;
+  std::uint64_t events_per_second = 2'000'000; ///< Twice what a two-core node takes: a backstop.
+  std::uint64_t bytes_per_second = 1ull << 30; ///< Raw; the same.
+  std::uint64_t requests_per_second = 10'000;
+};
+
+/// `[[accounts]]`: an account owns zones. A zone in none is its own tenant.
+struct account_config {
+  std::string id;
+  std::vector<std::string> zones;
+};
+
+/// `[limits]`
+struct limits_config {
+  std::uint64_t memory = 1ull << 30;             ///< RSS of the process; at most the machine's.
+  std::uint64_t max_event_bytes = 1ull << 20;    ///< design: overload table.
+  std::uint32_t buffers = 1'000'000;             ///< design: overload table; 32 B of index each.
+  std::uint32_t buffer_creation_rate = 1'000;    ///< Per second; design: overload table.
+  std::uint64_t open_block_bytes = 256ull << 20; ///< Raw bytes in open blocks; a quarter of `memory`.
+  std::uint64_t in_flight_bytes = 256ull << 20;  ///< Bodies between socket and disk; a quarter of `memory`.
+  double tenant_share = 0.25;                    ///< Most of the in-flight bytes one tenant may hold.
+  double memory_seal_at = 0.70;                  ///< Of `memory`: seal early.
+  double memory_shrink_at = 0.85;                ///< Shrink credit.
+  double memory_refuse_at = 0.95;                ///< Refuse ingest.
+  std::uint64_t store_max_bytes = 0;             ///< Of the store; 0 only as "not set": the file system.
+  std::uint64_t job_bytes = 10ull << 30;         ///< Quota of a job without one; at most the store.
+  double disk_alert_at = 0.80;                   ///< design: overload table.
+  double disk_refuse_new_buffers_at = 0.90;
+  double disk_refuse_appends_at = 0.95;
+  std::uint64_t window_batches = 1'000'000; ///< Deduplication window, bodies.
+  std::chrono::hours window_age{24};        ///< The same, time.
+};
+
+/// `[buffer]`
+struct buffer_config {
+  std::chrono::milliseconds linger{50};     ///< Most that an acknowledgement waits for company.
+  std::uint64_t block_bytes = 256ull << 10; ///< Raw; measured: larger members pack no better.
+  std::chrono::seconds max_age{72 * 3600};  ///< Older undelivered events expire, after alerts.
+  std::chrono::seconds passivate_after{60}; ///< An idle job's actor ends after this.
+};
+
+/// `[store]`, as `store::settings`.
+struct store_config {
+  std::uint64_t segment_bytes = 64ull << 20;
+  std::uint64_t group_bytes = 1ull << 20;
+  std::uint32_t spare_segments = 3;
+  std::uint32_t free_reserve = 2;
+};
+
+/// `[pusher]`
+struct pusher_config {
+  std::uint32_t slots = 64;                  ///< Uploads at a time.
+  std::uint32_t slots_per_tenant = 16;       ///< A quarter: one tenant cannot hold them all.
+  std::uint32_t slots_per_destination = 8;   ///< Start and bound of the adaptive limit.
+  double healthy_share = 0.25;               ///< Slots kept for destinations that work.
+  std::uint64_t window_bytes = 256ull << 10; ///< Of one read; design section 2.
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds no_progress{5'000};        ///< Then one probe slot; design section 2.
+  std::chrono::milliseconds stall_timeout{30'000};     ///< Then the attempt has failed.
+  std::chrono::milliseconds upload_timeout{300'000};   ///< Of one attempt.
+  std::chrono::milliseconds retry_first{1'000};        ///< Doubles with full jitter …
+  std::chrono::milliseconds retry_most{300'000};       ///< … up to this.
+  double retry_budget = 0.10;                          ///< Of first tries.
+  std::chrono::milliseconds probe_interval{30'000};    ///< A destination gets one try this often at least.
+  std::uint32_t breaker_failures = 5;                  ///< In a row; then the breaker opens.
+  std::chrono::milliseconds breaker_open{30'000};      ///< Then one probe.
+  job_defaults object;                                 ///< Limits of a job that names none.
+  std::chrono::seconds dead_letter_age{7 * 24 * 3600}; ///< design section 4.
+};
+
+/// `[destinations]`
+struct destinations_config {
+  std::vector<ip_network> allow_private; ///< Networks beyond the public ones; default none.
+  bool allow_insecure_http = false;      ///< `http://`
+  std::vector<std::string> file_roots;   ///< See `destination_rules`.
+};
+
+/// `[log]`
+struct log_config {
+  enum class level_name : std::uint8_t { debug, info, warn, error };
+  enum class format_name : std::uint8_t { automatic, human, json };
+  level_name level = level_name::info;
+  format_name format = format_name::automatic; ///< Human on a terminal, else JSON.
+};
+
+/// `[threads]`; 0 never: the defaults follow the machine.
+struct thread_config {
+  std::uint32_t data = 2;    ///< Workers of the data actor system; default one a core.
+  std::uint32_t control = 1; ///< Workers of the control actor system.
+  std::uint32_t sealing = 2; ///< Fixed pool that decodes, parses and compresses; default one a core.
+  std::uint32_t shards = 2;  ///< Shard actors; default one a core.
+};
+
+struct node_config {
+  std::string name;              ///< `[a-z0-9-]{1,63}`; the only key without a default.
+  std::string cluster = "weir";  ///< The forwarding config of another cluster is refused.
+  std::string data_dir = "data"; ///< Absolute, or relative to the file's folder and joined here.
+  http_ingest_config http;
+  control_config control;
+  std::vector<token_config> tokens;
+  std::vector<dataset_config> datasets; ///< By name. Without any: `http_requests` as the job API has it.
+  std::vector<account_config> accounts;
+  limits_config limits;
+  buffer_config buffer;
+  store_config store;
+  pusher_config pusher;
+  destinations_config destinations;
+  std::chrono::milliseconds drain_deadline{30'000}; ///< `[shutdown] drain`; what is left stays on disk.
+  log_config log;
+  thread_config threads;
+  std::string job_file;  ///< `[jobs] file`, joined; empty: none.
+  std::vector<job> jobs; ///< `[[jobs.job]]`, checked.
+};
+
+/// What the machine has; limits beyond it are refused.
+struct machine_facts {
+  std::uint64_t memory_bytes = 0; ///< Of machine or cgroup, whichever is less.
+  std::uint32_t cores = 1;
+  std::uint64_t open_files = 0; ///< Hard limit of this process.
+};
+
+struct file_facts {
+  std::uint64_t bytes = 0;
+  unsigned mode = 0; ///< Permission bits.
+  bool regular = false;
+};
+
+/// What reading a config needs from outside; `apps/` makes the real one.
+struct config_world {
+  machine_facts machine;
+  /// Opens a file for reading, or says why not.
+  std::function<std::unique_ptr<std::istream>(const std::string& path, file_facts& facts, std::string& error)> open;
+  std::function<std::optional<std::string>(const std::string& name)> variable; ///< Of the environment.
+  /// Size of the file system that holds, or will hold, the path; 0 if that cannot be told.
+  std::function<std::uint64_t(const std::string& path)> disk_bytes;
+};
+
+/// One limit as it is in force, for `weir check` and the log at start-up.
+struct limit_in_force {
+  std::string path;
+  std::string value;
+  bool is_default = true;
+};
+
+struct loaded_node_config {
+  node_config config; ///< Only meaningful without problems.
+  problem_list problems;
+  std::vector<std::string> notes; ///< Not wrong, but worth a line: no tokens, a default that was lowered.
+  std::vector<limit_in_force> limits;
+
+  bool ok() const noexcept { return problems.empty(); }
+};
+
+/// Reads the whole file and everything it refers to but the job file.
+loaded_node_config load_node_config(const std::string& path, const config_world& world);
+/// The same for a text, with relative paths relative to `folder`.
+loaded_node_config parse_node_config(std::string_view text, const std::string& folder, const config_world& world);
+
+/// What destinations of declared jobs, or of the job API, must keep to.
+destination_rules rules_for_destinations(const node_config& config, job_origin origin);
+
+/// The first snapshot of a node: the declared jobs and those of the job file, which is streamed.
+/// Null, with problems, if anything is wrong with any job; one bad line refuses the whole file.
+config_snapshot_ptr load_declared_jobs(const node_config& config, const config_world& world, config_version version,
+                                       std::chrono::system_clock::time_point now, problem_list& problems);
+
+} // namespace weir
