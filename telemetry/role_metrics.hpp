@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "messages/environment.hpp"
+#include "messages/receipt.hpp"
+#include "telemetry/metrics.hpp"
+
+/// One struct per role, built once per node. Bumped once per body, slice batch, block, group or upload, never
+/// per event.
+namespace weir {
+
+struct forwarder_metrics {
+  prometheus::Counter& bodies;
+  prometheus::Counter& received_events;
+  prometheus::Counter& not_entitled_events;
+  prometheus::Counter& repeated_bodies;   ///< Answered from the stored answer.
+  prometheus::Counter& key_reused_bodies; ///< Same key, another body: 422.
+  prometheus::Counter& no_credit_bodies;
+  metrics_by<prometheus::Counter, reject_reason, reject_reason_count> rejected_events;
+  prometheus::Gauge& config_version;
+
+  explicit forwarder_metrics(prometheus::Registry& registry);
+};
+
+struct receiver_metrics {
+  prometheus::Counter& bodies;
+  prometheus::Counter& slices;
+  prometheus::Counter& offered_events;
+  prometheus::Counter& not_entitled_events; ///< Refused here although a forwarder let them pass.
+  prometheus::Counter& filtered_events;
+  prometheus::Counter& sampled_out_events;
+  metrics_by<prometheus::Counter, shed_reason, shed_reason_count> shed_events;
+  prometheus::Gauge& config_version;
+
+  explicit receiver_metrics(prometheus::Registry& registry);
+};
+
+/// What made a block end.
+enum class seal_trigger : std::uint8_t { size, linger, cut, memory };
+constexpr std::size_t seal_trigger_count = 4;
+std::string_view name_of(seal_trigger trigger) noexcept;
+
+struct shard_metrics {
+  metrics_by<prometheus::Counter, seal_trigger, seal_trigger_count> sealed_blocks;
+  prometheus::Counter& sealed_events;
+  prometheus::Counter& sealed_raw_bytes;
+  prometheus::Counter& sealed_bytes;
+  prometheus::Counter& repeated_events;
+  metrics_by<prometheus::Counter, shed_reason, shed_reason_count> shed_events;
+  prometheus::Gauge& open_bytes;
+  prometheus::Gauge& open_blocks;
+  prometheus::Gauge& jobs;
+  prometheus::Histogram& durable_seconds; ///< From a slice's arrival until it is on disk.
+
+  explicit shard_metrics(prometheus::Registry& registry);
+};
+
+/// What a written byte was for.
+enum class write_purpose : std::uint8_t { append, relocation, checkpoint, fence };
+constexpr std::size_t write_purpose_count = 4;
+std::string_view name_of(write_purpose purpose) noexcept;
+
+enum class segment_use : std::uint8_t { free, live, spare };
+constexpr std::size_t segment_use_count = 3;
+std::string_view name_of(segment_use use) noexcept;
+
+struct store_metrics {
+  prometheus::Counter& groups;
+  prometheus::Counter& records;
+  metrics_by<prometheus::Counter, write_purpose, write_purpose_count> written_bytes;
+  prometheus::Histogram& group_bytes;
+  prometheus::Histogram& sync_seconds;
+  prometheus::Counter& sync_errors;
+  prometheus::Counter& refused_appends;   ///< Disk full.
+  prometheus::Counter& set_aside_records; ///< Failed their checksum although durable.
+  metrics_by<prometheus::Gauge, segment_use, segment_use_count> segments;
+  prometheus::Gauge& buffered_bytes;
+  prometheus::Gauge& disk_available_bytes;
+  prometheus::Gauge& disk_total_bytes;
+  prometheus::Gauge& queued_bytes; ///< Waiting for the writer.
+  prometheus::Gauge& recovery_seconds;
+
+  explicit store_metrics(prometheus::Registry& registry);
+};
+
+constexpr std::size_t upload_result_count = 4;
+std::string_view name_of(upload_result result) noexcept;
+
+struct pusher_metrics {
+  metrics_by<prometheus::Counter, upload_result, upload_result_count> uploads;
+  prometheus::Counter& retries;
+  prometheus::Counter& uploaded_bytes;
+  prometheus::Counter& delivered_events;
+  prometheus::Counter& dead_lettered_events;
+  prometheus::Counter& merged_members; ///< Small members re-encoded into larger ones.
+  prometheus::Histogram& upload_seconds;
+  prometheus::Gauge& slots_in_use;
+  prometheus::Gauge& slots;
+  prometheus::Gauge& waiting_jobs;
+  prometheus::Gauge& open_breakers; ///< Destinations that are only probed.
+
+  explicit pusher_metrics(prometheus::Registry& registry);
+};
+
+struct buffer_metrics {
+  prometheus::Gauge& known;  ///< Jobs with anything in the store's index.
+  prometheus::Gauge& active; ///< Buffer actors.
+  prometheus::Gauge& parked;
+  prometheus::Counter& created; ///< First block ever.
+  prometheus::Counter& woken;
+  prometheus::Counter& passivated;
+  prometheus::Counter& cuts;
+  prometheus::Counter& commits;
+  prometheus::Counter& expired_events;
+  prometheus::Counter& deleted_events;
+  metrics_by<prometheus::Counter, shed_reason, shed_reason_count> refused; ///< Buffers not created, by reason.
+  prometheus::Gauge& oldest_event_seconds; ///< Age of the oldest event that waits, over all jobs.
+
+  explicit buffer_metrics(prometheus::Registry& registry);
+};
+
+} // namespace weir
