@@ -17,6 +17,8 @@
 
 namespace weir {
 
+struct config_snapshot;
+
 /// The bytes of one body, or of what a receiver rendered from it. Written once by whoever fills it,
 /// then shared and never changed. Behind the bytes lie `padding` readable ones for SIMD parsers.
 /// It holds the memory it was granted and gives it back when the last reader lets go.
@@ -73,8 +75,10 @@ struct batch {
   std::string scope;                    ///< `zones/<id>` when the path says it; else each event does.
   std::shared_ptr<const weir::sender> sender;
   batch_id id;
+  bool strict = false;                  ///< One bad line refuses the body.
   std::uint64_t received_ns = 0;        ///< Wall clock, since 1970.
   ticket root;                          ///< Held until the last slice has its own.
+  credit on_the_way;                    ///< Given back when the shards have it.
 };
 
 /// A piece of a payload: one event, without its line end.
@@ -100,12 +104,12 @@ struct routed_batch {
   std::vector<line> lines;
   std::vector<scope_group> groups;
   credit edge;  ///< Of the forwarder–receiver edge.
+  std::shared_ptr<const config_snapshot> snapshot;  ///< Keeps the table of `version` alive; a link leaves it out.
 };
 
 /// The events of one body that one job wants.
 struct slice {
   job_id job{};
-  std::uint32_t tenant = 0;      ///< Index in the config snapshot.
   std::uint32_t first_line = 0;  ///< In `slice_batch::lines`.
   std::uint32_t lines = 0;
   std::uint32_t bytes = 0;       ///< Of the lines with a line end each.

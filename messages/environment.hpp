@@ -83,6 +83,7 @@ class disk {
   virtual std::error_code open(const std::string& path, open_mode mode, std::unique_ptr<disk_file>& file) = 0;
   virtual std::error_code rename(const std::string& from, const std::string& to) = 0;
   virtual std::error_code remove(const std::string& path) = 0;
+  /// With all parents; fine when there. Durable when it returns.
   virtual std::error_code make_directories(const std::string& path) = 0;
   /// Names (not paths) of the entries, sorted.
   virtual std::error_code list(const std::string& directory, std::vector<std::string>& names) = 0;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <caf/allowed_unsafe_message_type.hpp>
@@ -215,15 +216,20 @@ struct block_share {
 };
 
 struct sealed_block {
-  std::shared_ptr<store::append_record> record;
+  job_id job{};
+  sequence_range range;
+  std::shared_ptr<store::append_record> record;  ///< Emptied by the writer.
   std::uint64_t disk_bytes = 0;  ///< About what it takes on disk; for quotas.
+  std::uint64_t raw_bytes = 0;   ///< Of the events, before compression.
   std::vector<block_share> shares;
 };
 
 struct sealed_group {
   shard_actor from;
   std::vector<sealed_block> blocks;
-  bool durable = false;  ///< Set by the writer before it comes back.
+  std::uint64_t bytes = 0;  ///< On disk, all blocks together.
+  std::uint64_t epoch = 0;  ///< Of the shard's numbering; after a failure the writer refuses what is left of it.
+  bool durable = false;     ///< Set by the writer before it comes back.
   bool disk_full = false;
   credit edge;           ///< Of the shard–writer edge.
 };
@@ -235,7 +241,17 @@ struct record_group {
 struct body_account {
   batch_id batch;                              ///< Null: a body without a name.
   std::string meta;                            ///< proto::BodyAccount, serialised.
-  std::function<void(bool durable)> finish;    ///< Called once, from the writer.
+  std::function<void(bool durable)> finish;    ///< Called once, from the writer or on destruction.
+
+  body_account() = default;
+  body_account(const body_account&) = delete;
+  body_account& operator=(const body_account&) = delete;
+  /// An account that dies on its way was not made durable.
+  ~body_account() { settle(false); }
+  void settle(bool durable) {
+    if (auto call = std::exchange(finish, nullptr))
+      call(durable);
+  }
 };
 
 /// A cut with what a pusher has to know to push it.

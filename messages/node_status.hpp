@@ -15,7 +15,6 @@ struct node_status {
   std::atomic<std::uint8_t> disk{0};                  ///< `store::disk_state`.
   std::atomic<bool> shutting_down{false};
   std::atomic<bool> configured{false};                ///< A forwarding config is in force.
-  std::atomic<std::uint64_t> bodies_on_the_way{0};    ///< Accepted by a source, not yet at the shards.
 };
 
 }  // namespace weir

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 namespace weir {
 
@@ -19,8 +20,8 @@ std::string_view name_of(shed_reason reason) noexcept {
 }
 
 std::string_view name_of(reject_reason reason) noexcept {
-  constexpr std::string_view names[reject_reason_count] = {"not_json", "too_large", "too_deep",
-                                                           "no_scope", "scope_twice", "scope_forbidden"};
+  constexpr std::string_view names[reject_reason_count] = {
+    "not_json", "too_large", "too_deep", "no_scope", "scope_twice", "scope_forbidden", "refused_with_body"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -54,13 +55,7 @@ void receipt::count(const ledger_entry& entry) {
     case kind::offered:
     case kind::sampled_out: break;
   }
-  const auto same = std::find_if(entries_.begin(), entries_.end(), [&](const ledger_entry& x) {
-    return x.tenant == entry.tenant && x.job == entry.job && x.what == entry.what && x.reason == entry.reason;
-  });
-  if (same != entries_.end())
-    same->events += entry.events;
-  else
-    entries_.push_back(entry);
+  entries_.push_back(entry);
 }
 
 void receipt::reject(std::uint32_t line, reject_reason reason) {
@@ -86,8 +81,22 @@ receipt_outcome receipt::outcome() const {
 }
 
 std::vector<ledger_entry> receipt::take_entries() {
-  std::lock_guard lock{mutex_};
-  return std::move(entries_);
+  std::vector<ledger_entry> entries;
+  {
+    std::lock_guard lock{mutex_};
+    entries.swap(entries_);
+  }
+  const auto key = [](const ledger_entry& x) { return std::tuple{x.job, x.what, x.reason}; };
+  std::sort(entries.begin(), entries.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  std::size_t kept = 0;
+  for (const auto& x : entries) {
+    if (kept > 0 && key(entries[kept - 1]) == key(x))
+      entries[kept - 1].events += x.events;
+    else
+      entries[kept++] = x;
+  }
+  entries.resize(kept);
+  return entries;
 }
 
 void receipt::release(bool settled) noexcept {
@@ -129,15 +138,14 @@ void ticket::durable(std::uint64_t events) {
   settle();
 }
 
-void ticket::repeated(std::uint32_t tenant, job_id job, std::uint64_t events) {
+void ticket::repeated(job_id job, std::uint64_t events) {
   receipt_->repeated_.fetch_add(events, std::memory_order_relaxed);
-  receipt_->count({tenant, job, ledger_entry::kind::repeated, 0, events});
+  receipt_->count({job, ledger_entry::kind::repeated, 0, events});
   settle();
 }
 
-void ticket::shed(std::uint32_t tenant, job_id job, shed_reason reason, std::uint64_t events,
-                  std::string_view scope) {
-  receipt_->count({tenant, job, ledger_entry::kind::shed, static_cast<std::uint8_t>(reason), events});
+void ticket::shed(job_id job, shed_reason reason, std::uint64_t events, std::string_view scope) {
+  receipt_->count({job, ledger_entry::kind::shed, static_cast<std::uint8_t>(reason), events});
   if (is_passing(reason))
     receipt_->retry(scope);
   settle();

@@ -42,8 +42,9 @@ enum class reject_reason : std::uint8_t {
   no_scope,          ///< Without the dataset's scope field, or that is not a string of 1–32 safe characters.
   scope_twice,       ///< Two scope fields: which one counts would be a guess.
   scope_forbidden,   ///< The token may not send for this scope.
+  refused_with_body, ///< A good line of a body that was refused as a whole (`?strict=1`).
 };
-constexpr std::size_t reject_reason_count = 6;
+constexpr std::size_t reject_reason_count = 7;
 
 std::string_view name_of(reject_reason reason) noexcept;
 
@@ -73,10 +74,9 @@ struct receipt_outcome {
 /// One line of the account that a body leaves in the ledger, beside what its blocks say themselves.
 struct ledger_entry {
   enum class kind : std::uint8_t {
-    received, rejected, repeated, not_entitled,  // per tenant; job 0
-    offered, filtered, sampled_out, shed,        // per job
+    received, rejected, not_entitled, offered,  // of the sender; job 0
+    repeated, filtered, sampled_out, shed,      // of a job
   };
-  std::uint32_t tenant = 0;  ///< Index in the config snapshot; resolved before it reaches the disk.
   job_id job{};
   kind what{};
   std::uint8_t reason = 0;  ///< `shed_reason` or `reject_reason`.
@@ -138,9 +138,9 @@ class ticket {
   /// The events are on disk.
   void durable(std::uint64_t events);
   /// They were on disk already, under the same batch id.
-  void repeated(std::uint32_t tenant, job_id job, std::uint64_t events);
+  void repeated(job_id job, std::uint64_t events);
   /// They were turned away.
-  void shed(std::uint32_t tenant, job_id job, shed_reason reason, std::uint64_t events, std::string_view scope);
+  void shed(job_id job, shed_reason reason, std::uint64_t events, std::string_view scope);
   /// Nothing more to say: everything was counted on the receipt itself.
   void settle();
 

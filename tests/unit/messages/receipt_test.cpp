@@ -54,8 +54,8 @@ TEST_CASE("a passing refusal names the scope to send again, a lasting one does n
   watched_receipt watched;
   ticket a{watched.shared};
   ticket b{watched.shared};
-  a.shed(1, job_id{7}, shed_reason::tenant_share, 4, "zones/a");
-  b.shed(1, job_id{8}, shed_reason::job_quota, 2, "zones/b");
+  a.shed(job_id{7}, shed_reason::tenant_share, 4, "zones/a");
+  b.shed(job_id{8}, shed_reason::job_quota, 2, "zones/b");
   REQUIRE(watched.result);
   CHECK_FALSE(watched.result->failed);
   CHECK(watched.result->passing_shed());

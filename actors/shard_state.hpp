@@ -1,0 +1,146 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "actors/admission.hpp"
+#include "actors/backlog_wheel.hpp"
+#include "actors/batch_memory.hpp"
+#include "messages/environment.hpp"
+#include "messages/interfaces.hpp"
+#include "messages/node_status.hpp"
+#include "store/gzip_member.hpp"
+#include "store/store.hpp"
+
+namespace weir {
+
+struct shard_settings {
+  std::uint64_t block_bytes = 256 << 10;          ///< Raw bytes at which a block is sealed (measured: +1 % at 1 MiB).
+  std::uint32_t block_events = 10'000;            ///< The same in events, so that a cut can keep small record limits.
+  std::chrono::milliseconds linger{50};           ///< Longest wait of an event in an open block.
+  std::uint64_t default_quota_bytes = 10ull << 30;  ///< Disk bytes of a job whose config names none.
+  std::uint64_t window_batches = 1'000'000;
+};
+
+/// What a shard has to know of a job's settings; from the config snapshot.
+struct job_limits {
+  weir::revision revision{};
+  std::uint64_t quota_bytes = 0;
+  std::chrono::seconds interval{30};
+  std::uint64_t max_events = 100'000;  ///< Of one object; 0 = no limit.
+  std::uint64_t max_bytes = 0;         ///< Of one object, raw; 0 = no limit.
+  bool pushed = true;                  ///< False while the job is on hold or disabled.
+};
+
+/// The data of a shard's jobs: open blocks, sequences, deduplication, quotas, and when which job has
+/// something to push. No actor and no thread in here; time is passed in.
+class shard_state {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+  using limits_of = std::function<job_limits(job_id)>;
+
+  shard_state(shard_settings how, environment world, std::shared_ptr<buffer_admission> admission,
+              std::shared_ptr<node_status> status);
+
+  /// Takes over what the store recovered. Once, before anything else.
+  void recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known,
+               time_point now);
+  /// Changed settings; `lookup` stays in use until the next call.
+  void configure(limits_of lookup, time_point now);
+
+  /// Takes the slices of one body in. Repeated, refused and over-quota ones are settled at once;
+  /// full blocks are sealed.
+  void take(const slice_batch_ptr& slices, time_point now);
+
+  /// Seals at most `most` blocks that have waited for the linger, or any if `all`. True if more are due.
+  bool seal_waiting(time_point now, bool all, std::size_t most);
+  bool anything_open() const noexcept { return !waiting_.empty(); }
+  std::uint64_t open_bytes() const noexcept { return open_bytes_; }
+
+  /// Blocks sealed and not handed out yet, oldest first, up to `most_bytes` but at least one; null if
+  /// there are none.
+  sealed_group_ptr take_sealed(std::uint64_t most_bytes);
+  std::uint64_t sealed_bytes() const noexcept { return sealed_bytes_; }
+
+  /// A group came back from the writer: settles its receipts.
+  void returned(sealed_group& group, time_point now);
+  std::uint64_t groups_under_way() const noexcept { return groups_under_way_; }
+
+  /// Appends the jobs that have something to push and were not announced yet.
+  void take_due(time_point now, std::vector<job_id>& due);
+
+  void forget(const batches_done& done);
+  void apply(const cut_made& cut, time_point now);
+  void apply(const space_freed& freed);
+  void apply(const backlog_taken& taken, time_point now);
+
+ private:
+  static constexpr std::uint32_t no_slot = ~0u;
+
+  /// A run of lines of one slice, waiting in an open block.
+  struct piece {
+    slice_batch_ptr from;
+    std::uint32_t first_line = 0;
+    std::uint32_t lines = 0;
+    ticket duty;
+  };
+  struct job_slot {
+    job_id job{};
+    weir::generation current{};
+    sequence next = 1;          ///< Of the next event to be sealed.
+    sequence durable_next = 1;  ///< Of the next event behind what is on disk.
+    std::uint64_t stored_bytes = 0;
+    std::uint64_t under_way_bytes = 0;
+    job_limits limits;
+    // the open block
+    std::vector<piece> pieces;
+    std::uint64_t open_bytes = 0;
+    std::uint32_t open_events = 0;
+    time_point opened_at{};
+    // what no cut has taken yet; signed, because a cut may be heard of before its blocks are
+    std::int64_t uncut_events = 0;
+    std::int64_t uncut_bytes = 0;
+    time_point uncut_since{};
+    bool announced = false;  ///< Its buffer knows; nothing more to say until it answers.
+    bool watched = false;    ///< In the wheel.
+  };
+
+  std::uint32_t find_or_open(job_id job, time_point now, std::optional<shed_reason>& refused);
+  bool settle_if_known(const slice_batch& batch, slice& x);
+  void add(std::uint32_t slot, const slice_batch_ptr& from, slice& x, time_point now);
+  void seal(std::uint32_t slot);
+  void settle(sealed_block& block, const sealed_group& group, time_point now);
+  void roll_back();
+  bool is_due(const job_slot& job, time_point now) const;
+  void watch(std::uint32_t slot, time_point now);
+  weir::generation new_generation();
+
+  shard_settings settings_;
+  environment world_;
+  std::shared_ptr<buffer_admission> admission_;
+  std::shared_ptr<node_status> status_;
+  limits_of lookup_;
+
+  std::unordered_map<std::uint64_t, std::uint32_t> slot_of_;
+  std::vector<job_slot> slots_;
+  std::deque<std::pair<time_point, std::uint32_t>> waiting_;  // open blocks, oldest first
+  backlog_wheel wheel_;
+  std::vector<std::uint32_t> due_now_;
+  batch_memory memory_;
+  store::member_sealer sealer_;
+  std::string scratch_;
+
+  std::deque<sealed_block> sealed_;
+  std::uint64_t sealed_bytes_ = 0;
+  std::uint64_t open_bytes_ = 0;
+  std::uint64_t groups_under_way_ = 0;
+  std::uint64_t epoch_ = 1;
+};
+
+}  // namespace weir
