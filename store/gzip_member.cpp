@@ -24,9 +24,6 @@ constexpr std::uint8_t flag_name = 0x08;
 constexpr std::uint8_t flag_comment = 0x10;
 constexpr std::uint8_t reserved_flags = 0xe0;
 
-constexpr std::size_t train_with_bytes = 256 * 1024;
-constexpr std::size_t train_again_after_bytes = 16 * 1024 * 1024;
-
 // RFC 1952 bounds FEXTRA by its 16-bit length but neither name nor comment.
 constexpr std::size_t max_header_bytes = 256 * 1024;
 constexpr std::size_t read_step_bytes = 64 * 1024;
@@ -134,26 +131,15 @@ parsed_header parse_header(const std::uint8_t* data, std::size_t size) noexcept 
 
 struct member_sealer::state {
   isal_zstream stream;
-  isal_huff_histogram histogram;
-  isal_hufftables tables;
-  bool trained = false;
-  std::size_t seen = 0; ///< Bytes in the histogram.
-  std::size_t skip = 0; ///< Bytes to let pass before the next training begins.
   std::vector<std::uint8_t> level_buffer = std::vector<std::uint8_t>(ISAL_DEF_LVL1_DEFAULT);
   std::string raw;
   std::vector<std::uint8_t> packed;
 };
 
-member_sealer::member_sealer() : state_(std::make_unique<state>()) {
-  std::memset(&state_->histogram, 0, sizeof state_->histogram);
-}
+member_sealer::member_sealer() : state_(std::make_unique<state>()) {}
 member_sealer::~member_sealer() = default;
 member_sealer::member_sealer(member_sealer&&) noexcept = default;
 member_sealer& member_sealer::operator=(member_sealer&&) noexcept = default;
-
-bool member_sealer::trained() const noexcept {
-  return state_->trained;
-}
 
 std::string member_sealer::seal(const member_identity& identity, const std::vector<std::string_view>& pieces) {
   auto& raw = state_->raw;
@@ -178,37 +164,10 @@ std::string member_sealer::seal_run(const member_identity& identity, std::string
   return pack(identity, events);
 }
 
-void member_sealer::train(std::string_view raw) {
-  auto& s = *state_;
-  if (s.skip > 0) {
-    s.skip -= std::min(s.skip, raw.size());
-    return;
-  }
-  // Each small member on its own: that is how far back its matches will reach.
-  isal_update_histogram(reinterpret_cast<std::uint8_t*>(const_cast<char*>(raw.data())), static_cast<int>(raw.size()),
-                        &s.histogram);
-  s.seen += raw.size();
-  if (s.seen < train_with_bytes)
-    return;
-  // Every symbol gets a code, seen or not; if that should fail, the table so far stays.
-  isal_hufftables fresh;
-  if (isal_create_hufftables(&fresh, &s.histogram) == 0) {
-    s.tables = fresh;
-    s.trained = true;
-  }
-  std::memset(&s.histogram, 0, sizeof s.histogram);
-  s.seen = 0;
-  s.skip = train_again_after_bytes;
-}
-
 std::string member_sealer::pack(const member_identity& identity, std::string_view raw) {
   if (raw.size() > (2ull << 30))
     throw std::length_error(fmt::format("a member of {} bytes is beyond the 2 GiB that one may hold", raw.size()));
   auto& s = *state_;
-  const bool small = raw.size() < small_member_bytes;
-  if (small)
-    train(raw);
-
   // Stateless packing falls back to stored blocks (5 bytes per 64 KiB) where packing does not pay.
   const auto bound = member_header_bytes + raw.size() + raw.size() / 1024 + ISAL_DEF_MAX_HDR_SIZE + 64;
   if (s.packed.size() < bound)
@@ -220,10 +179,9 @@ std::string member_sealer::pack(const member_identity& identity, std::string_vie
   stream.gzip_flag = IGZIP_GZIP_NO_HDR;
   stream.flush = NO_FLUSH;
   stream.end_of_stream = 1;
-  if (small) {
+  if (raw.size() < small_member_bytes) {
     stream.level = 0;
-    if (s.trained)
-      stream.hufftables = &s.tables;
+    isal_deflate_set_hufftables(&stream, nullptr, IGZIP_HUFFTABLE_STATIC);
   } else {
     stream.level = 1;
     stream.level_buf = s.level_buffer.data();

