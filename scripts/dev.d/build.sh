@@ -35,7 +35,7 @@ build() {
   local preset=$1
   shift
   configure "$preset"
-  locked cmake --build --preset "$preset" --parallel "$(build_jobs)" --target "$@" >&2
+  locked cmake --build --preset "$preset" --parallel "$(build_jobs)" --target "$@" -- -k 0 >&2
 }
 
 has_target() { (cd "$root/build/$1" && ninja -t query "$2" >/dev/null 2>&1); }

@@ -91,9 +91,19 @@ print_summary() {
   } >&2
 }
 
-# The last line of a test run, in a form that machines read too.
+# The last line of a test run, in a form that machines read too; also when the run breaks off.
+concluded=no
 conclude() {
   print_summary
+  concluded=yes
   printf '%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ]
+}
+
+conclude_early() {
+  local status=$?
+  [ "$concluded" = no ] || return "$status"
+  say "the test run broke off"
+  printf '%d passed, %d failed\n' "$passed" $((failed + 1))
+  exit 1
 }

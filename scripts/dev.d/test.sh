@@ -9,6 +9,7 @@ run_test() {
   fi
   case "${1:-}" in -*) fail_usage "unknown option '$1'" ;; esac
 
+  trap conclude_early EXIT
   headline "packages"
   start=$SECONDS
   install_listed_packages
@@ -64,7 +65,7 @@ run_filtered() {
     case "$preset" in asan | tsan) continue ;; esac
     configure "$preset"
     ctest --test-dir "build/$preset" --show-only --label-regex "^$label\$" --tests-regex "$filter" 2>/dev/null \
-      | grep -q 'Total Tests: [1-9]' || continue
+      | grep 'Total Tests: [1-9]' >/dev/null || continue # not -q: ctest would die of the closed pipe
     case "$done_presets" in *" $preset:$label "*) continue ;; esac
     done_presets+="$preset:$label "
     mapfile -t targets < <(stage_targets "$preset" "$label")
@@ -78,7 +79,7 @@ run_filtered() {
     count build builds $((SECONDS - start)) 0 0
     run_tests "$stage" "$budget" "$preset" "$parallel" --label-regex "^$label\$" --tests-regex "$filter"
   done 3< <(stage_table)
-  [ "$done_presets" != " " ] || fail "no test matches $filter; 'ctest --test-dir build/dev -N' lists them"
+  [ "$done_presets" != " " ] || fail_usage "no test matches $filter; 'ctest --test-dir build/dev -N' lists them"
 }
 
 # soak [--minutes N] [LABEL…]: the randomised stages again and again, with a new seed each round.
