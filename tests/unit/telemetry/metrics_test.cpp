@@ -4,7 +4,7 @@
 #include <sstream>
 #include <string>
 
-#include "telemetry/ingest_metrics.hpp"
+#include "telemetry/http_metrics.hpp"
 #include "telemetry/node_metrics.hpp"
 #include "telemetry/role_metrics.hpp"
 
@@ -21,6 +21,7 @@ struct fixed_memory : memory_meter {
 struct all_metrics {
   metrics_registry registry;
   ingest_metrics ingest{registry.families()};
+  control_metrics control{registry.families()};
   forwarder_metrics forwarder{registry.families()};
   receiver_metrics receiver{registry.families()};
   shard_metrics shard{registry.families()};
@@ -69,11 +70,11 @@ TEST_CASE("labels are a fixed small set, so the number of series does not depend
 TEST_CASE("each value of an enumeration has its own series under its API name") {
   all_metrics all;
   all.shard.shed_events[shed_reason::job_quota].Increment(3);
-  all.ingest.trouble[ingest_trouble::bad_framing].Increment();
+  all.ingest.trouble[http_trouble::bad_framing].Increment();
   const auto text = all.registry.text();
   CHECK(contains(text, "weir_shard_shed_events_total{reason=\"job_quota\"} 3"));
   CHECK(contains(text, "weir_shard_shed_events_total{reason=\"disk_full\"} 0"));
-  CHECK(contains(text, "weir_ingest_trouble_total{reason=\"bad_framing\"} 1"));
+  CHECK(contains(text, "weir_http_trouble_total{reason=\"bad_framing\"} 1"));
 }
 
 TEST_CASE("an overload state counts how often it was entered, not how often it was reported") {

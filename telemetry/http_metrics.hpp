@@ -1,14 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "telemetry/metrics.hpp"
 
 namespace weir {
 
-/// Why a request, or a whole connection, was not served by a source.
-enum class ingest_trouble : std::uint8_t {
+/// Why a request, or a whole connection, was not served.
+enum class http_trouble : std::uint8_t {
   bad_head,             ///< Not a request head of HTTP/1.1 in its strict form.
   bad_framing,          ///< Ambiguous length: two lengths, `Transfer-Encoding` other than `chunked`, bad chunk.
   head_too_large,       ///< Head bytes, number of fields or length of the target.
@@ -36,13 +37,13 @@ enum class ingest_trouble : std::uint8_t {
   token_limit,          ///< Connections of one token.
   accept_failed,        ///< The system gave no connection (out of file handles).
 };
-constexpr std::size_t ingest_trouble_count = 26;
+constexpr std::size_t http_trouble_count = 26;
 
-std::string_view name_of(ingest_trouble reason) noexcept;
+std::string_view name_of(http_trouble reason) noexcept;
 
-/// Of the HTTP source. Bumped once per body or connection.
-struct ingest_metrics {
-  metrics_by<prometheus::Counter, ingest_trouble, ingest_trouble_count> trouble;
+/// Of one HTTP listener. Bumped once per request, body or connection.
+struct http_metrics {
+  metrics_by<prometheus::Counter, http_trouble, http_trouble_count> trouble;
   prometheus::Counter& requests;
   prometheus::Counter& answers_2xx;
   prometheus::Counter& answers_4xx;
@@ -51,10 +52,21 @@ struct ingest_metrics {
   prometheus::Counter& body_bytes;
   prometheus::Counter& connections_opened;
   prometheus::Gauge& connections;
-  prometheus::Gauge& bodies_under_way;
+  prometheus::Gauge& requests_under_way;
   prometheus::Histogram& answer_seconds;
 
-  explicit ingest_metrics(prometheus::Registry& registry);
+  /// `prefix` begins each name: `weir_ingest` or `weir_control`.
+  http_metrics(prometheus::Registry& registry, const std::string& prefix);
+};
+
+/// Of the HTTP source.
+struct ingest_metrics : http_metrics {
+  explicit ingest_metrics(prometheus::Registry& registry) : http_metrics(registry, "weir_ingest") {}
+};
+
+/// Of the control listener.
+struct control_metrics : http_metrics {
+  explicit control_metrics(prometheus::Registry& registry) : http_metrics(registry, "weir_control") {}
 };
 
 } // namespace weir
