@@ -86,7 +86,7 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
         refused = shed_reason::job_quota;
     }
     if (refused) {
-      x.duty.shed(x.job, *refused, x.lines, origin.scope);
+      x.duty.shed(x.job, *refused, x.lines, x.scope);
       continue;
     }
     if (named)
@@ -105,7 +105,7 @@ bool shard_state::settle_if_known(const slice_batch& batch, slice& x) {
       return true;
     case batch_memory::knowledge::under_way:
       // The first try may still fail: neither promise it nor store it twice.
-      x.duty.shed(x.job, shed_reason::no_credit, x.lines, batch.origin->scope);
+      x.duty.shed(x.job, shed_reason::no_credit, x.lines, x.scope);
       return true;
   }
   return false;
@@ -171,16 +171,14 @@ void shard_state::seal(std::uint32_t index) {
   auto& slot = slots_[index];
   sealed_block block;
   proto::BlockMeta meta;
-  scratch_.clear();
-  scratch_.reserve(slot.open_bytes);
+  pieces_.clear();
   std::uint64_t first_ns = ~0ull;
   std::uint64_t last_ns = 0;
   for (auto& x : slot.pieces) {
     const auto* bytes = x.from->bytes->data();
     for (std::uint32_t i = 0; i < x.lines; ++i) {
-      const auto& line = x.from->lines[x.first_line + i];
-      scratch_.append(bytes + line.offset, line.size);
-      scratch_.push_back('\n');
+      const auto& at = x.from->lines[x.first_line + i];
+      pieces_.emplace_back(bytes + at.offset, at.size);
     }
     const auto& origin = *x.from->origin;
     first_ns = std::min(first_ns, origin.received_ns);
@@ -196,15 +194,15 @@ void shard_state::seal(std::uint32_t index) {
   record->kind = store::record_kind::block;
   record->job = slot.job;
   record->range = {slot.current, slot.next, slot.open_events};
-  record->payload = std::make_shared<const std::string>(sealer_.seal({slot.job, record->range}, scratch_));
+  record->payload = std::make_shared<const std::string>(sealer_.seal({slot.job, record->range}, pieces_));
   meta.set_received_first_ns(first_ns);
   meta.set_received_last_ns(last_ns);
-  meta.set_raw_bytes(static_cast<std::uint32_t>(scratch_.size()));
+  meta.set_raw_bytes(static_cast<std::uint32_t>(slot.open_bytes));
   meta.set_revision(number(slot.limits.revision));
   meta.SerializeToString(&record->meta);
   block.job = slot.job;
   block.range = record->range;
-  block.raw_bytes = scratch_.size();
+  block.raw_bytes = slot.open_bytes;
   block.disk_bytes = record_header_bytes + record->meta.size() + record->payload->size();
   block.record = std::move(record);
 

@@ -134,7 +134,7 @@ class shard_state {
   std::vector<std::uint32_t> due_now_;
   batch_memory memory_;
   store::member_sealer sealer_;
-  std::string scratch_;
+  std::vector<std::string_view> pieces_;  // of the block being sealed
 
   std::deque<sealed_block> sealed_;
   std::uint64_t sealed_bytes_ = 0;

@@ -92,7 +92,7 @@ struct scope_group {
   std::uint32_t entry = 0;       ///< Of the forwarding table of `routed_batch::version`.
   std::uint32_t first_line = 0;  ///< In `routed_batch::lines`.
   std::uint32_t lines = 0;
-  std::string_view scope;        ///< Points into the payload or the batch.
+  std::string_view scope;        ///< Bare id; points into the payload or the batch.
 };
 
 /// What a forwarder hands to a receiver: the entitled lines, grouped by scope. Everything but the
@@ -113,6 +113,7 @@ struct slice {
   std::uint32_t first_line = 0;  ///< In `slice_batch::lines`.
   std::uint32_t lines = 0;
   std::uint32_t bytes = 0;       ///< Of the lines with a line end each.
+  std::string_view scope;        ///< Bare id; points into the body or its scope.
   ticket duty;
 };
 

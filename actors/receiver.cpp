@@ -1,0 +1,75 @@
+#include "actors/receiver.hpp"
+
+#include <caf/all.hpp>
+
+#include "actors/guard_rails.hpp"
+
+namespace weir {
+
+namespace {
+
+using receiver_self = bounded_pointer<receiver_actor, receiver_state>;
+
+void shed_all(slice_batch& slices) {
+  for (auto& x : slices.slices)
+    x.duty.shed(x.job, shed_reason::no_credit, x.lines, x.scope);
+}
+
+std::uint64_t bytes_of(const slice_batch& slices) {
+  std::uint64_t sum = 0;
+  for (const auto& x : slices.slices)
+    sum += x.bytes;
+  return sum;
+}
+
+void receive(receiver_self self, const routed_batch_ptr& routed) {
+  auto& state = self->state;
+  if (!state.snapshot)
+    return;  // no config yet: the unsettled receipt answers 503
+  auto sorted = state.sorter->split(*routed, state.snapshot);
+  auto& metrics = *state.parts.metrics;
+  metrics.bodies.Increment();
+  metrics.slices.Increment(static_cast<double>(sorted.slices));
+  metrics.offered_events.Increment(static_cast<double>(sorted.offered));
+  if (sorted.not_entitled > 0) {
+    metrics.not_entitled_events.Increment(static_cast<double>(sorted.not_entitled));
+    // The forwarder counted them as offered: take that back (the sums are modulo 2^64).
+    auto& receipt = routed->origin->root.of();
+    receipt.count({{}, ledger_entry::kind::not_entitled, 0, sorted.not_entitled});
+    receipt.count({{}, ledger_entry::kind::offered, 0, 0 - sorted.not_entitled});
+  }
+  auto& body = *routed->origin;
+  // The shards have everything that is to come of this body: whoever waits for company may stop.
+  // Before they are told, so that the last of them finds it so.
+  body.on_the_way.release();
+  for (auto& [index, slices] : sorted.batches) {
+    const auto shard = state.parts.directory->shard(index);
+    auto edge = shard ? credit::acquire(shard.window, bytes_of(*slices)) : std::nullopt;
+    if (!edge) {
+      shed_all(*slices);
+      continue;
+    }
+    slices->edge = std::move(*edge);
+    shard.tell(std::move(slices));
+  }
+  body.root.settle();
+}
+
+}  // namespace
+
+receiver_actor::behavior_type receiver(receiver_self self, receiver_parts parts) {
+  set_guard_rails(self, "receiver");
+  auto directory = parts.directory;
+  self->state.sorter = std::make_unique<demultiplexer>(
+    directory->shard_count(), [directory](job_id job) { return directory->shard_of(job); }, parts.memory);
+  self->state.parts = std::move(parts);
+  return {
+    [self](const routed_batch_ptr& routed) { receive(self, routed); },
+    [self](const snapshot_ptr& snapshot) {
+      self->state.snapshot = snapshot;
+      self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+    },
+  };
+}
+
+}  // namespace weir

@@ -1,0 +1,180 @@
+#include "actors/shard.hpp"
+
+#include <caf/all.hpp>
+
+#include "actors/guard_rails.hpp"
+#include "config/config_snapshot.hpp"
+#include "telemetry/log.hpp"
+
+namespace weir {
+
+namespace {
+
+using shard_self = bounded_pointer<shard_actor, shard_actor_state>;
+
+constexpr std::size_t seals_per_step = 16;
+constexpr std::uint64_t group_bytes = 512 << 10;  // design section 4: groups of 256 KiB to 1 MiB
+constexpr std::chrono::milliseconds linger_step{10};
+constexpr std::chrono::milliseconds upkeep_step{100};
+constexpr std::chrono::seconds recovery_patience{30};
+
+void send_sealed(shard_self self) {
+  auto& state = self->state;
+  auto writer = state.parts.directory->writer();
+  while (writer && state.data->sealed_bytes() > 0) {
+    auto edge = credit::acquire(state.parts.writer_window, std::min(state.data->sealed_bytes(), group_bytes));
+    if (!edge)
+      return;  // goes on when a group comes back
+    auto group = state.data->take_sealed(group_bytes);
+    group->from = self;
+    group->edge = std::move(*edge);
+    writer.tell(std::move(group));
+  }
+}
+
+void announce_due(shard_self self) {
+  jobs_due due;
+  self->state.data->take_due(self->clock().now(), due.jobs);
+  if (!due.jobs.empty())
+    self->state.parts.directory->buffers().tell(std::move(due));
+}
+
+void answer_drain(shard_self self) {
+  auto& state = self->state;
+  if (!state.draining.pending())
+    return;
+  if (!state.data->anything_open() && state.data->sealed_bytes() == 0 && state.data->groups_under_way() == 0)
+    state.draining.deliver(drained{});
+}
+
+/// Seals what should wait no longer and hands it on; keeps the timer running while anything is open.
+void move_on(shard_self self) {
+  auto& state = self->state;
+  // When nothing else is coming, waiting for company is of no use: seal at once.
+  const bool alone = state.parts.on_the_way->used().messages == 0 && self->mailbox().size() <= 1;
+  const bool more = state.data->seal_waiting(self->clock().now(), alone || state.draining.pending(), seals_per_step);
+  send_sealed(self);
+  if (more) {
+    self->send(self, linger_tick{});
+  } else if (state.data->anything_open() && !state.ticking) {
+    state.ticking = true;
+    self->delayed_send(self, linger_step, linger_tick{});
+  }
+  answer_drain(self);
+}
+
+void take_slices(shard_self self, const slice_batch_ptr& slices) {
+  auto& state = self->state;
+  if (!state.ready) {
+    for (auto& x : slices->slices)
+      x.duty.shed(x.job, shed_reason::no_credit, x.lines, x.scope);
+    return;
+  }
+  state.data->take(slices, self->clock().now());
+  move_on(self);
+}
+
+void configure(shard_self self, const snapshot_ptr& snapshot) {
+  auto& state = self->state;
+  state.snapshot = snapshot;
+  const auto fallback = state.parts.settings.default_quota_bytes;
+  state.data->configure(
+    [snapshot, fallback](job_id job) {
+      job_limits limits;
+      limits.quota_bytes = fallback;
+      const auto settings = snapshot->find_job(job);
+      // A job that vanished is on hold: its events stay, and are not pushed.
+      limits.pushed = settings && settings->enabled;
+      if (settings) {
+        limits.revision = settings->revision;
+        limits.quota_bytes = settings->max_buffer_bytes;
+        limits.interval = settings->max_upload_interval;
+        limits.max_events = settings->max_upload_records;
+        limits.max_bytes = settings->max_upload_bytes;
+      }
+      return limits;
+    },
+    self->clock().now());
+  announce_due(self);
+}
+
+void recover(shard_self self) {
+  auto& state = self->state;
+  const auto& parts = state.parts;
+  std::vector<store::job_state> mine;
+  for (auto& job : parts.store->jobs())
+    if (parts.directory->shard_of(job.job) == parts.index)
+      mine.push_back(std::move(job));
+  std::vector<store::known_slice> known;
+  for (const auto& x : parts.store->known_slices())
+    if (parts.directory->shard_of(x.job) == parts.index)
+      known.push_back(x);
+  state.data->recover(mine, known, self->clock().now());
+  state.ready = true;
+  announce_due(self);
+}
+
+/// What a predecessor left at the writer comes first; only then does the store tell the truth.
+void begin(shard_self self) {
+  auto writer = self->state.parts.directory->writer();
+  if (!writer) {
+    self->delayed_send(self, upkeep_step, linger_tick{});
+    return;
+  }
+  self->request(writer.actor, recovery_patience, drain{})
+    .then([self](drained) { recover(self); },
+          [self](const caf::error& why) {
+            log::error("shard-not-recovered", "shard {} could not drain the store writer: {}", self->state.parts.index,
+                       self->system().render(why));
+            self->quit(why);
+          });
+}
+
+}  // namespace
+
+shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
+  set_guard_rails(self, "shard");
+  auto& state = self->state;
+  state.data = std::make_unique<shard_state>(parts.settings, parts.world, parts.admission, parts.status);
+  state.parts = std::move(parts);
+  begin(self);
+  self->delayed_send(self, upkeep_step, upkeep_tick{});
+  return {
+    [self](const slice_batch_ptr& slices) { take_slices(self, slices); },
+    [self](const sealed_group_ptr& group) {
+      self->state.data->returned(*group, self->clock().now());
+      group->edge.release();
+      announce_due(self);
+      move_on(self);
+    },
+    [self](const snapshot_ptr& snapshot) { configure(self, snapshot); },
+    [self](const batches_done& done) { self->state.data->forget(done); },
+    [self](const cut_made& cut) { self->state.data->apply(cut, self->clock().now()); },
+    [self](const space_freed& freed) { self->state.data->apply(freed); },
+    [self](const backlog_taken& taken) {
+      self->state.data->apply(taken, self->clock().now());
+      announce_due(self);
+    },
+    [self](drain) -> caf::result<drained> {
+      self->state.draining = self->make_response_promise<drained>();
+      auto answer = self->state.draining;
+      move_on(self);
+      return answer;
+    },
+    [self](linger_tick) {
+      self->state.ticking = false;
+      if (self->state.ready)
+        move_on(self);
+      else if (!self->state.parts.directory->writer())
+        begin(self);
+    },
+    [self](upkeep_tick) {
+      auto& mine = self->state;
+      announce_due(self);
+      mine.parts.metrics->open_bytes.Set(static_cast<double>(mine.data->open_bytes()));
+      self->delayed_send(self, upkeep_step, upkeep_tick{});
+    },
+  };
+}
+
+}  // namespace weir

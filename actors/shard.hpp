@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+
+#include "actors/bounded_mailbox.hpp"
+#include "actors/node_directory.hpp"
+#include "actors/shard_state.hpp"
+#include "messages/interfaces.hpp"
+#include "telemetry/role_metrics.hpp"
+
+namespace weir {
+
+/// What a shard is given at its start; the same for all shards of a node but for `index`.
+struct shard_parts {
+  std::size_t index = 0;
+  shard_settings settings;
+  environment world;
+  std::shared_ptr<store::segmented_store> store;  ///< Asked at the start only.
+  std::shared_ptr<buffer_admission> admission;
+  std::shared_ptr<node_status> status;
+  std::shared_ptr<node_directory> directory;
+  std::shared_ptr<credit_window> writer_window;   ///< Of this shard's edge to the writer.
+  std::shared_ptr<credit_window> on_the_way;      ///< Bodies between the sources and the shards.
+  std::shared_ptr<shard_metrics> metrics;
+};
+
+struct shard_actor_state {
+  static constexpr const char* name = "shard";
+
+  shard_parts parts;
+  std::unique_ptr<shard_state> data;
+  snapshot_ptr snapshot;
+  bool ready = false;         ///< Recovered; until then slices are turned away with a passing reason.
+  bool ticking = false;
+  caf::typed_response_promise<drained> draining;
+};
+
+/// Owns the open data of its share of the jobs: blocks, sequences, deduplication, quotas.
+///
+/// Starts by draining the store writer, so that nothing of a predecessor is under way, and recovers
+/// from the store. Never blocks; one handler seals at most `seals_per_step` blocks (about 350 µs
+/// each). What is open when it dies was never acknowledged: its tickets fail the receipts.
+shard_actor::behavior_type shard(bounded_pointer<shard_actor, shard_actor_state> self, shard_parts parts);
+
+}  // namespace weir

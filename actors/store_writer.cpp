@@ -1,0 +1,196 @@
+#include "actors/store_writer.hpp"
+
+#include <caf/all.hpp>
+
+#include "actors/guard_rails.hpp"
+#include "telemetry/log.hpp"
+
+namespace weir {
+
+namespace {
+
+using writer_self = bounded_pointer<store_writer_actor, store_writer_state>;
+using item = store_writer_state::item;
+
+constexpr std::chrono::milliseconds upkeep_step{20};
+constexpr std::uint64_t small_record_bytes = 256;  // about, for cuts and commits
+
+std::uint64_t bytes_of(const item& x) {
+  if (const auto* sealed = std::get_if<sealed_group_ptr>(&x))
+    return (*sealed)->bytes;
+  if (const auto* records = std::get_if<store_writer_state::records>(&x)) {
+    std::uint64_t sum = 0;
+    for (const auto& record : records->group->records)
+      sum += small_record_bytes + record.meta.size() + (record.payload ? record.payload->size() : 0);
+    return sum;
+  }
+  if (const auto* account = std::get_if<body_account_ptr>(&x))
+    return small_record_bytes + (*account)->meta.size();
+  return 0;
+}
+
+bool is_void(const store_writer_state& state, const sealed_group& group) {
+  const auto found = state.void_epochs.find(group.from.id());
+  return found != state.void_epochs.end() && group.epoch <= found->second;
+}
+
+/// What takes effect together: the items of one group, and their records in order.
+struct open_group {
+  std::vector<item> items;
+  std::vector<store::append_record> records;
+};
+
+void add_records(item& x, std::vector<store::append_record>& records) {
+  if (auto* sealed = std::get_if<sealed_group_ptr>(&x)) {
+    for (auto& block : (*sealed)->blocks)
+      records.push_back(std::move(*block.record));
+  } else if (auto* group = std::get_if<store_writer_state::records>(&x)) {
+    for (auto& record : group->group->records)
+      records.push_back(std::move(record));
+  } else if (auto* account = std::get_if<body_account_ptr>(&x)) {
+    store::append_record record;
+    record.kind = (*account)->batch ? store::record_kind::batch_done : store::record_kind::ledger;
+    record.meta = std::move((*account)->meta);
+    records.push_back(std::move(record));
+  }
+}
+
+void give_back(const sealed_group_ptr& group, bool durable, bool disk_full) {
+  group->durable = durable;
+  group->disk_full = disk_full;
+  auto shard = std::exchange(group->from, nullptr);
+  caf::anon_send(shard, group);
+}
+
+open_group take_group(writer_self self) {
+  auto& state = self->state;
+  open_group group;
+  std::uint64_t bytes = 0;
+  while (!state.queue.empty()) {
+    auto& next = state.queue.front();
+    const auto size = bytes_of(next);
+    if (!group.items.empty() && bytes + size > state.parts.group_bytes)
+      break;
+    state.queued_bytes -= size;
+    if (auto* sealed = std::get_if<sealed_group_ptr>(&next); sealed && is_void(state, **sealed)) {
+      give_back(*sealed, false, false);
+      state.queue.pop_front();
+      continue;
+    }
+    bytes += size;
+    add_records(next, group.records);
+    group.items.push_back(std::move(next));
+    state.queue.pop_front();
+  }
+  return group;
+}
+
+/// Tells everybody what became of the group.
+void settle(writer_self self, open_group& group, const caf::error& why) {
+  auto& state = self->state;
+  const bool durable = !why;
+  const bool disk_full = code_of(why) == errc::disk_full;
+  batches_done done;
+  for (auto& x : group.items) {
+    if (auto* sealed = std::get_if<sealed_group_ptr>(&x)) {
+      if (!durable)
+        state.void_epochs[(*sealed)->from.id()] = std::max(state.void_epochs[(*sealed)->from.id()], (*sealed)->epoch);
+      give_back(*sealed, durable, disk_full);
+    } else if (auto* records = std::get_if<store_writer_state::records>(&x)) {
+      if (durable)
+        records->answer.deliver(caf::unit);
+      else
+        records->answer.deliver(caf::error{why});
+    } else if (auto* account = std::get_if<body_account_ptr>(&x)) {
+      if (durable && (*account)->batch)
+        done.batches.push_back((*account)->batch);
+      (*account)->settle(durable);
+    } else if (auto* mark = std::get_if<store_writer_state::drain_mark>(&x)) {
+      mark->answer.deliver(drained{});
+    }
+  }
+  if (!done.batches.empty())
+    for (std::size_t i = 0; i < state.parts.directory->shard_count(); ++i)
+      state.parts.directory->shard(i).tell(done);
+}
+
+void commit(writer_self self) {
+  auto& state = self->state;
+  state.commit_due = false;
+  while (!state.queue.empty()) {
+    auto group = take_group(self);
+    caf::error why;
+    if (!group.records.empty()) {
+      why = state.parts.store->append(group.records);
+      state.parts.metrics->groups.Increment();
+      if (why) {
+        log::error("group-not-durable", "{} records were not made durable: {}; their senders are told so",
+                   group.records.size(), self->system().render(why));
+      }
+    }
+    settle(self, group, why);
+    // Between groups, take in what came meanwhile: it forms the next one.
+    if (self->mailbox().size() > 1)
+      break;
+  }
+  if (!state.queue.empty()) {
+    state.commit_due = true;
+    self->send(self, commit_tick{});
+  }
+}
+
+void enqueue(writer_self self, item x) {
+  auto& state = self->state;
+  state.queued_bytes += bytes_of(x);
+  state.queue.push_back(std::move(x));
+  if (state.queued_bytes >= state.parts.eager_bytes) {
+    if (!state.commit_due)
+      self->send(self, commit_tick{});
+    state.commit_due = true;
+  } else if (!state.commit_due) {
+    state.commit_due = true;
+    self->delayed_send(self, state.parts.group_wait, commit_tick{});
+  }
+}
+
+void keep_up(writer_self self) {
+  auto& state = self->state;
+  const bool more = state.parts.store->maintain();
+  const auto used = state.parts.store->used();
+  state.parts.status->disk.store(static_cast<std::uint8_t>(used.state));
+  auto& metrics = *state.parts.metrics;
+  metrics.buffered_bytes.Set(static_cast<double>(used.live_bytes));
+  metrics.disk_available_bytes.Set(static_cast<double>(used.disk_available));
+  metrics.disk_total_bytes.Set(static_cast<double>(used.disk_total));
+  metrics.queued_bytes.Set(static_cast<double>(state.queued_bytes));
+  if (more)
+    self->send(self, upkeep_tick{});
+  else
+    self->delayed_send(self, upkeep_step, upkeep_tick{});
+}
+
+}  // namespace
+
+store_writer_actor::behavior_type store_writer(writer_self self, store_writer_parts parts) {
+  set_guard_rails(self, "store_writer");
+  self->state.parts = std::move(parts);
+  self->send(self, upkeep_tick{});
+  return {
+    [self](const sealed_group_ptr& group) { enqueue(self, group); },
+    [self](const record_group_ptr& group) -> caf::result<caf::unit_t> {
+      auto answer = self->make_response_promise<caf::unit_t>();
+      enqueue(self, store_writer_state::records{group, answer});
+      return answer;
+    },
+    [self](const body_account_ptr& account) { enqueue(self, account); },
+    [self](drain) -> caf::result<drained> {
+      auto answer = self->make_response_promise<drained>();
+      enqueue(self, store_writer_state::drain_mark{answer});
+      return answer;
+    },
+    [self](commit_tick) { commit(self); },
+    [self](upkeep_tick) { keep_up(self); },
+  };
+}
+
+}  // namespace weir
