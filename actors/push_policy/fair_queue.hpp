@@ -27,6 +27,8 @@ class fair_queue {
   void push(const item& x);
   /// Takes the first item of the tenant that has had least, and charges it. Suspended tenants wait.
   std::optional<item> pop();
+  /// What `pop` would take.
+  std::optional<item> front() const;
   /// Undoes a `pop`: the item is back at its place and nothing was charged.
   void give_back(const item& x);
   /// False if it is not here.
@@ -50,7 +52,6 @@ class fair_queue {
   void enlist(std::uint64_t key, const lane& x);
   void delist(std::uint64_t key, const lane& x);
   void forget_paid_debts();
-  void reset_if_empty();
 
   lane_map lanes_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> ready_; ///< (start, tenant): has items, not suspended.
