@@ -38,12 +38,19 @@ using content_hash = std::array<unsigned char, 32>;
 /// version is a new snapshot, and a role holds the old one until the last body begun under it is
 /// done. All indices and views belong to one snapshot.
 struct config_snapshot {
-  config_version version{};
-  config_version parent{}; ///< The version this one was made from; 0 for the first.
+  config_version version{}; ///< 0: nothing was ever published here, and nobody is entitled.
+  config_version parent{};  ///< The version this one was made from; 0 for the first.
   ownership_epoch epoch{1};
   std::string cluster;
   std::chrono::system_clock::time_point created;
+  content_hash parent_content{};
   content_hash content{}; ///< Of the whole forwarding config, see messages/forwarding.proto.
+  /// Size and hash of the table and the settings of part 0, of part 1, …; 512 in all.
+  struct part_info {
+    std::uint32_t bytes = 0;
+    content_hash hash{};
+  };
+  std::vector<part_info> parts;
 
   std::vector<dataset_config> datasets;
   tenant_table tenants;

@@ -74,7 +74,8 @@ const std::vector<destination_type>& destination_types();
 std::string with_date(std::string_view path, std::string_view date);
 
 /// What an upload goes to: `file:///dir/name` or `https://host:port/path?query`, in which the object
-/// name is no part: an HTTP destination gets all objects at one address. May hold passwords.
+/// name is no part: an HTTP destination gets all objects at one address. A file's path is not escaped.
+/// May hold passwords.
 secret upload_url(const destination& to, std::string_view object_name, std::string_view date);
 
 } // namespace weir

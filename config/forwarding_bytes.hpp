@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/config_snapshot.hpp"
+#include "config/forwarding_config.hpp"
+#include "messages/forwarding.pb.h"
+
+/// What writing and loading the forwarding config share. Not for other folders.
+namespace weir {
+
+constexpr std::string_view forwarding_magic = "WEIRFC01";
+constexpr std::uint32_t forwarding_format = 1;
+/// Bounds before allocation: 512 parts of 36 bytes, datasets and receivers; and a 256th of a million
+/// jobs with the longest destinations, several times over.
+constexpr std::size_t max_forwarding_header_bytes = 4u << 20;
+constexpr std::size_t max_forwarding_part_bytes = 256u << 20;
+
+enum class config_half : std::uint8_t { table = 0, settings = 1 };
+
+content_hash sha256(std::string_view bytes) noexcept;
+std::string_view bytes_of(const content_hash& hash) noexcept;
+
+/// Over the datasets and the parts' hashes as they stand in the header.
+content_hash content_hash_of(const proto::ForwardingHeader& header);
+
+} // namespace weir

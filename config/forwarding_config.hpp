@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config_snapshot.hpp"
+
+/// The forwarding config as bytes: what is kept on disk as last known good and, later, sent to other
+/// nodes. messages/forwarding.proto defines header and parts; docs/forwarding-config.md the file:
+/// `WEIRFC01`, the envelope's length (4 bytes, little endian), the envelope with the header in it, and
+/// the 512 parts, whose lengths and hashes stand in the header.
+namespace weir {
+
+constexpr unsigned forwarding_parts = 256;
+
+/// Why a forwarding config is refused. The last known good one stays in force then.
+enum class config_refusal : std::uint8_t {
+  none = 0,
+  unreadable,      ///< The file cannot be read.
+  blank,           ///< No byte, or nothing but white space or zeros.
+  truncated,       ///< Ends before its end.
+  unparsable,      ///< Not the bytes of a forwarding config.
+  unknown_format,  ///< Of a newer version of Weir.
+  wrong_checksum,  ///< Header or part differ from their hash.
+  foreign_cluster, ///< Made for another cluster.
+  older_version,   ///< Not newer than the version in force.
+  unknown_dataset, ///< Names a dataset that this node's config does not, or with another kind of scope.
+  zero_entries,    ///< Nobody would be entitled.
+  too_many,        ///< More jobs than `limits.buffers`.
+  inconsistent,    ///< Counts, order or halves contradict each other.
+};
+
+std::string_view name_of(config_refusal reason) noexcept;
+
+/// What a node knows before it reads a config, and checks it against.
+struct forwarding_expectations {
+  std::string cluster;
+  std::vector<dataset_config> datasets;
+  job_defaults defaults;
+  config_version in_force{};          ///< Versions up to this one are refused; 0 on start-up.
+  std::uint64_t max_jobs = 1'000'000; ///< `limits.buffers`
+  bool with_settings = true;          ///< False on a node that only forwards: the other half is skipped.
+};
+
+struct forwarding_config_result {
+  config_snapshot_ptr snapshot; ///< Null if refused.
+  config_refusal reason = config_refusal::none;
+  std::string text; ///< One sentence with both versions where it matters; no secret.
+};
+
+/// Reads one config and checks everything before any of it is used: checksums first, then meaning.
+/// Holds one part in memory at a time.
+forwarding_config_result load_forwarding_config(std::istream& from, const forwarding_expectations& expected);
+
+/// Writes a snapshot of both halves so that `load_forwarding_config` gives an equal one. False if the
+/// stream failed. The bytes hold customers' passwords: a file of them is for its owner only.
+bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into);
+
+/// Sets the hashes of all parts and of the content. For `config_builder`.
+void hash_parts(config_snapshot& snapshot);
+
+} // namespace weir
