@@ -3,7 +3,6 @@
 #include <exception>
 #include <utility>
 
-#include <spdlog/spdlog.h>
 #include <caf/error.hpp>
 #include <caf/exit_reason.hpp>
 #include <caf/message_view.hpp>
@@ -13,6 +12,7 @@
 #include <caf/type_erased_tuple.hpp>
 
 #include "messages/error.hpp"
+#include "telemetry/log.hpp"
 
 namespace weir {
 
@@ -47,26 +47,26 @@ std::string what(const std::exception_ptr& x) {
 
 void set_guard_rails(caf::scheduled_actor* self, std::string name) {
   self->set_error_handler([name](caf::scheduled_actor* me, caf::error& x) {
-    spdlog::warn("actor-error {} (actor {}) got an error nobody waited for: {}", name, me->id(), describe(me, x));
+    log::warn("actor-error", "{} (actor {}) got an error nobody waited for: {}", name, me->id(), describe(me, x));
   });
   // Only the types are logged: content may be a customer's.
   self->set_default_handler([name](caf::scheduled_actor* me, caf::message_view& x) -> caf::result<caf::message> {
-    spdlog::warn("actor-unexpected-message {} (actor {}) has no handler for ({})", name, me->id(),
-                 type_names(x.content()));
+    log::warn("actor-unexpected-message", "{} (actor {}) has no handler for ({})", name, me->id(),
+              type_names(x.content()));
     return caf::make_error(caf::sec::unexpected_message);
   });
   self->set_down_handler([name](caf::scheduled_actor* me, caf::down_msg& x) {
-    spdlog::warn("actor-peer-down {} (actor {}) heard that {} ended: {}", name, me->id(), to_string(x.source),
-                 describe(me, x.reason));
+    log::warn("actor-peer-down", "{} (actor {}) heard that {} ended: {}", name, me->id(), to_string(x.source),
+              describe(me, x.reason));
   });
   self->set_exit_handler([name](caf::scheduled_actor* me, caf::exit_msg& x) {
     if (x.reason && x.reason != caf::exit_reason::user_shutdown)
-      spdlog::warn("actor-told-to-exit {} (actor {}) ends: {}", name, me->id(), describe(me, x.reason));
+      log::warn("actor-told-to-exit", "{} (actor {}) ends: {}", name, me->id(), describe(me, x.reason));
     me->quit(std::move(x.reason));
   });
   self->set_exception_handler([name](caf::scheduled_actor* me, std::exception_ptr& x) {
     auto text = what(x);
-    spdlog::error("actor-exception {} (actor {}) ends: {}", name, me->id(), text);
+    log::error("actor-exception", "{} (actor {}) ends: {}", name, me->id(), text);
     return caf::make_error(caf::sec::runtime_error, std::move(text));
   });
 }

@@ -48,7 +48,7 @@ struct worker_state {
   int ticks = 0;
 };
 
-worker_actor::behavior_type worker(bounded_pointer<worker_actor, worker_state> self) {
+worker_actor::behavior_type worker(bounded_pointer<worker_actor, worker_state> self, int last_tick) {
   set_guard_rails(self, "worker");
   return {
       [self](work x) {
@@ -56,8 +56,8 @@ worker_actor::behavior_type worker(bounded_pointer<worker_actor, worker_state> s
         return x.number;
       },
       [self](const duty&) { ++self->state.handled; },
-      [self](tick) {
-        if (++self->state.ticks < 10)
+      [self, last_tick](tick) {
+        if (++self->state.ticks < last_tick)
           self->delayed_send(self, 1s, tick{});
       },
       [self](later) {
@@ -74,7 +74,7 @@ bounded_actor<Interface, State>& inside(const Interface& handle) {
 }
 
 struct worker_fixture : testing_system {
-  worker_actor actor = system.spawn(worker);
+  worker_actor actor = system.spawn(worker, 10);
   bounded_actor<worker_actor, worker_state>& in = inside<worker_actor, worker_state>(actor);
   worker_fixture() { run(); }
   ~worker_fixture() { kill(actor); }
@@ -176,12 +176,11 @@ namespace {
 struct skipper_state {
   static constexpr const char* name = "skipper";
   static constexpr std::uint64_t mailbox_limit = 4;
-  int handled = 0;
 };
 
-caf::behavior skipper(bounded_event_actor<skipper_state>* self) {
+caf::behavior skipper(bounded_event_actor<skipper_state>* self, int* handled) {
   self->set_default_handler(caf::skip);
-  return {[self](tick) { self->become([self](const work&) { ++self->state.handled; }); }};
+  return {[self, handled](tick) { self->become([handled](const work&) { ++*handled; }); }};
 }
 
 mailbox_summary summary_of(const std::string& role) {
@@ -194,7 +193,8 @@ mailbox_summary summary_of(const std::string& role) {
 } // namespace
 
 TEST_CASE_FIXTURE(testing_system, "a skipped message keeps its slot until it is handled") {
-  auto actor = system.spawn(skipper);
+  int handled = 0;
+  auto actor = system.spawn(skipper, &handled);
   auto& in = dynamic_cast<bounded_event_actor<skipper_state>&>(*caf::actor_cast<caf::abstract_actor*>(actor));
   run();
   caf::anon_send(actor, work{1}, 1);
@@ -204,7 +204,7 @@ TEST_CASE_FIXTURE(testing_system, "a skipped message keeps its slot until it is 
   CHECK_EQ(in.backstop().depth(), 3);
   caf::anon_send(actor, tick{});
   run();
-  CHECK_EQ(in.state.handled, 2);
+  CHECK_EQ(handled, 2);
   CHECK_EQ(in.backstop().depth(), 1); // (work, int) still waits
   kill(actor);
 }
@@ -212,8 +212,8 @@ TEST_CASE_FIXTURE(testing_system, "a skipped message keeps its slot until it is 
 TEST_CASE_FIXTURE(testing_system,
                   "metrics see the mailboxes of a role together, and forget the dead but not their refusals") {
   const auto refused_before = summary_of("worker").refused;
-  auto one = system.spawn(worker);
-  auto two = system.spawn(worker);
+  auto one = system.spawn(worker, 10);
+  auto two = system.spawn(worker, 10);
   run();
   for (int i = 0; i < 5; ++i)
     caf::anon_send(one, work{i});

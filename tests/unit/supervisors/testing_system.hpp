@@ -5,11 +5,13 @@
 #include <utility>
 
 #include <doctest/doctest.h>
+
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
+#include "messages/supervision.hpp"
 
 /// CAF's testing scheduler: one thread, a clock that moves only when told to.
 namespace weir::test {
@@ -48,6 +50,16 @@ struct testing_system {
     run();
     caf::expected<Result> answer{caf::sec::runtime_error};
     request.receive([&](Result& x) { answer = std::move(x); }, [&](caf::error& x) { answer = std::move(x); });
+    return answer;
+  }
+
+  /// The same for questions answered `order_done`: the error, or none.
+  template <class Handle, class... Ts>
+  caf::error order(const Handle& whom, Ts&&... what) {
+    auto request = self->request(whom, caf::infinite, std::forward<Ts>(what)...);
+    run();
+    caf::error answer;
+    request.receive([](order_done) {}, [&](caf::error& x) { answer = std::move(x); });
     return answer;
   }
 
