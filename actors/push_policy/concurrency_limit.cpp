@@ -11,9 +11,9 @@ void concurrency_limit::succeeded(std::uint64_t bytes, duration took, std::uint3
   const auto seconds = std::chrono::duration<double>(took).count() / windows;
   if (best_seconds_ == 0.0 || seconds < best_seconds_)
     best_seconds_ = seconds;
-  else
-    // The best forgets slowly, so that a destination that became slower for good is not held at 1.
-    best_seconds_ += (seconds - best_seconds_) * 0.01;
+  else if (in_flight <= 1)
+    // Alone, an upload sees no queue of our making: if it is slower, the destination is.
+    best_seconds_ += (seconds - best_seconds_) * 0.25;
   const auto slack = std::chrono::duration<double>(settings_->slack).count() / windows;
   if (seconds > best_seconds_ * settings_->tolerance + slack) {
     shrink(0.9, started, now);

@@ -200,10 +200,7 @@ void push_scheduler::core::progressed(job_id id, time_point now) {
   const auto found = jobs_.find(number(id));
   if (found == jobs_.end() || found->second.now_in != phase::flying)
     return;
-  auto& d = *found->second.target;
-  d.last_progress = now;
-  if (!d.slow)
-    moving_.splice(moving_.end(), moving_, d.in_motion);
+  saw_progress(*found->second.target, now);
 }
 
 verdict push_scheduler::core::finished(job_id id, const upload_outcome& outcome, time_point now) {
@@ -242,7 +239,7 @@ void push_scheduler::core::land(job& x, time_point) {
   if (x.kind == grant_kind::probe)
     d.probe_flying = false;
   if (d.flying.empty())
-    (d.slow ? stalled_ : moving_).erase(d.in_motion);
+    stop_watch(d);
   enter(x, phase::queued);
 }
 
@@ -258,16 +255,15 @@ void push_scheduler::core::learn(job& x, const upload_outcome& outcome, time_poi
   } else {
     learn_failure(x, outcome, now);
   }
-  if (is_success(outcome) || outcome.status > 0) {
-    d.last_progress = now;
-    if (!d.flying.empty() && !d.slow)
-      moving_.splice(moving_.end(), moving_, d.in_motion);
-  }
+  if (is_success(outcome) || outcome.status > 0)
+    saw_progress(d, now);
 }
 
 void push_scheduler::core::learn_success(job& x, time_point now) {
   auto& d = *x.target;
-  const auto prompt = now - d.last_progress < settings_.slow_after;
+  const auto silence = now - d.last_progress;
+  const auto prompt = silence < settings_.slow_after;
+  d.usual_silence = d.usual_silence == duration{} ? silence : d.usual_silence + (silence - d.usual_silence) / 4;
   d.tried = true;
   d.last_push_succeeded = true;
   d.last_success = now;
@@ -275,12 +271,13 @@ void push_scheduler::core::learn_success(job& x, time_point now) {
   if (d.breaker.succeeded())
     d.limit.restart();
   if (d.slow && prompt) {
-    d.slow = false;
     d.limit.restart();
-    if (!d.flying.empty()) {
-      d.last_progress = now;
-      moving_.splice(moving_.end(), stalled_, d.in_motion);
-    }
+    const auto watched = !d.flying.empty();
+    if (watched)
+      stop_watch(d);
+    d.slow = false;
+    if (watched)
+      start_watch(d, now);
   }
   if (!d.slow) {
     d.reason.clear();
@@ -307,7 +304,7 @@ verdict push_scheduler::core::decide(job& x, const upload_outcome& outcome, time
   auto& d = *x.target;
   verdict result;
   const auto succeeded = is_success(outcome);
-  if (succeeded && x.more && !x.forgotten) {
+  if ((succeeded || x.forgotten) && x.more) {
     auto more = std::move(*x.more);
     const auto id = x.id;
     drop(x, now);

@@ -37,6 +37,9 @@ struct push_settings {
   double slow_share = 0.25;
   /// Without progress for this long a destination is slow: one probe slot until a push goes well.
   std::chrono::milliseconds slow_after{5'000};
+  /// A destination that usually answers sooner is found out sooner while others wait for slots:
+  /// after four times its usual silence, but not before this.
+  std::chrono::milliseconds overdue_after{1'000};
   /// Of one job whose destination works otherwise.
   backoff_settings retries{std::chrono::milliseconds{1'000}, std::chrono::milliseconds{300'000}};
   /// A destination is probed this often at least, whatever the retry budget says.
@@ -122,10 +125,13 @@ struct push_totals {
 ///     finished(job, outcome, now)   at the end, once per grant
 ///     next_wakeup(now)              then call `revoke` and `next` again, even if nothing happened
 ///
+/// A grant that is not needed after all is returned by `forget` and `finished` with any outcome.
+///
 /// Promises: tenants share by bytes; a job whose destination cannot take it holds no slot and
-/// delays nobody; slow and failing destinations together hold at most a quarter of the slots
-/// (beyond `slow_after`), and a quarter is always kept for proven ones; a destination that comes
-/// back is ramped up from one upload. Every call is O(log n) but the reports.
+/// delays nobody; a quarter of the slots is always kept for destinations whose last push succeeded;
+/// slow and failing ones together hold at most a quarter once anybody else waits, though a
+/// destination that has just fallen silent is known as slow only after `overdue_after`; one that
+/// comes back is ramped up from one upload. Every call is O(log n) but the reports.
 class push_scheduler {
  public:
   /// `random` must outlive the scheduler.
@@ -136,13 +142,13 @@ class push_scheduler {
 
   /// The job has about `bytes` to push. Again while it waits: only tenant, destination and bytes
   /// are brought up to date, its place is kept. While it uploads: it is queued again afterwards
-  /// if that upload goes well (a poisoned job waits for a new `want`).
+  /// once that cut is done or forgotten (a poisoned job waits for a new `want`).
   void want(job_id job, std::string_view tenant, destination_key destination, std::uint64_t bytes, time_point now);
 
   /// The next job to start. None: no slot, or nobody who could use one now.
   std::optional<grant> next(time_point now);
 
-  /// An upload that has made no progress and holds a slot others wait for. Named once.
+  /// An upload that makes no progress and holds a slot others wait for. Named once.
   std::optional<job_id> revoke(time_point now);
 
   void progressed(job_id job, time_point now);

@@ -100,6 +100,8 @@ class push_scheduler::core {
     std::optional<std::pair<slot_class, fair_queue::item>> standing_by;
     job_id sample{};
     tenant_number last_tenant{};
+    duration usual_silence{};                      ///< From the last sign of life to a good end; 0 = not known.
+    time_point overdue_at{};                       ///< Its place in `overdue_`.
     std::list<destination*>::iterator in_motion{}; ///< In `moving_` or `stalled_`, while flying.
     std::optional<std::list<destination*>::iterator> idle;
     time_point idle_since{};
@@ -140,7 +142,12 @@ class push_scheduler::core {
   void enter_class(destination& d, time_point now);
   job* hopeless_upload(time_point now);
   void retry_due(job& x, time_point now);
+  void start_watch(destination& d, time_point now);
+  void stop_watch(destination& d);
+  void saw_progress(destination& d, time_point now);
   void find_stalled(time_point now);
+  void call_slow(destination& d, duration silence, time_point now);
+  duration patience_with(const destination& d) const;
   void expire_idle(time_point now);
   void arm(destination& d, time_point when);
   void disarm(destination& d);
@@ -161,9 +168,10 @@ class push_scheduler::core {
   fair_queue ready_;                            ///< Offered jobs.
   std::array<fair_queue, classes> standing_by_; ///< Destinations that could start one but for their class.
   std::set<timer> timers_;
-  std::list<destination*> moving_;  ///< Flying, not slow; by last progress.
-  std::list<destination*> stalled_; ///< Flying and slow; the longest first.
-  std::list<destination*> idle_;    ///< Without jobs; the longest first.
+  std::list<destination*> moving_;                         ///< Flying, not slow; by last progress.
+  std::set<std::pair<time_point, std::uint64_t>> overdue_; ///< Those of `moving_`, by when they are late.
+  std::list<destination*> stalled_;                        ///< Flying and slow; the longest first.
+  std::list<destination*> idle_;                           ///< Without jobs; the longest first.
   std::array<std::uint32_t, classes> flying_{};
   std::array<std::uint32_t, classes> offered_{};
   std::array<std::uint64_t, 4> in_phase_{};

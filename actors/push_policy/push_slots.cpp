@@ -207,11 +207,8 @@ void push_scheduler::core::launch(job& x, time_point now) {
     budget_.count_first(now);
   }
   d.flying.push_back(&x);
-  if (d.flying.size() == 1) {
-    d.last_progress = now;
-    auto& where = d.slow ? stalled_ : moving_;
-    d.in_motion = where.insert(where.end(), &d);
-  }
+  if (d.flying.size() == 1)
+    start_watch(d, now);
 }
 
 // -- health ------------------------------------------------------------------------------------
@@ -264,13 +261,51 @@ void push_scheduler::core::enter_class(destination& d, time_point now) {
   offer(d, now);
 }
 
+duration push_scheduler::core::patience_with(const destination& d) const {
+  if (d.usual_silence == duration{})
+    return settings_.slow_after;
+  return std::min<duration>(settings_.slow_after, std::max<duration>(settings_.overdue_after, d.usual_silence * 4));
+}
+
+void push_scheduler::core::start_watch(destination& d, time_point now) {
+  d.last_progress = now;
+  auto& where = d.slow ? stalled_ : moving_;
+  d.in_motion = where.insert(where.end(), &d);
+  if (!d.slow) {
+    d.overdue_at = now + patience_with(d);
+    overdue_.insert({d.overdue_at, number(d.key)});
+  }
+}
+
+void push_scheduler::core::stop_watch(destination& d) {
+  (d.slow ? stalled_ : moving_).erase(d.in_motion);
+  if (!d.slow)
+    overdue_.erase({d.overdue_at, number(d.key)});
+}
+
+void push_scheduler::core::saw_progress(destination& d, time_point now) {
+  d.last_progress = now;
+  if (d.flying.empty() || d.slow)
+    return;
+  stop_watch(d);
+  start_watch(d, now);
+}
+
+void push_scheduler::core::call_slow(destination& d, duration silence, time_point now) {
+  stop_watch(d);
+  d.slow = true;
+  d.in_motion = stalled_.insert(stalled_.end(), &d);
+  d.reason =
+      "no progress for " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(silence).count()) + " s";
+  refresh(d, now);
+}
+
 void push_scheduler::core::find_stalled(time_point now) {
-  while (!moving_.empty() && now - moving_.front()->last_progress >= settings_.slow_after) {
-    auto& d = *moving_.front();
-    stalled_.splice(stalled_.end(), moving_, d.in_motion);
-    d.slow = true;
-    d.reason = "no progress for " + std::to_string(settings_.slow_after.count() / 1000) + " s";
-    refresh(d, now);
+  while (!moving_.empty() && now - moving_.front()->last_progress >= settings_.slow_after)
+    call_slow(*moving_.front(), settings_.slow_after, now);
+  while (!overdue_.empty() && overdue_.begin()->first <= now && others_wait_for_slots()) {
+    auto& d = destinations_.at(overdue_.begin()->second);
+    call_slow(d, now - d.last_progress, now);
   }
 }
 
@@ -288,7 +323,7 @@ push_scheduler::core::job* push_scheduler::core::hopeless_upload(time_point now)
   const auto above_share = flying_[slow] > slow_slots() + revoking_;
   job* candidate = nullptr;
   for (auto* d : stalled_) {
-    if (now - d->last_progress < settings_.slow_after)
+    if (now - d->last_progress < patience_with(*d))
       continue;
     std::size_t kept = 0;
     job* last = nullptr;
@@ -386,6 +421,8 @@ std::optional<time_point> push_scheduler::core::next_wakeup() const {
     const time_point stalls = moving_.front()->last_progress + settings_.slow_after;
     result = result ? std::min(*result, stalls) : stalls;
   }
+  if (!overdue_.empty() && others_wait_for_slots())
+    result = std::min(*result, overdue_.begin()->first);
   return result;
 }
 
