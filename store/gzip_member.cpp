@@ -155,16 +155,27 @@ std::string member_sealer::seal(const member_identity& identity, const std::vect
     if (piece.back() != '\n')
       raw.push_back('\n');
   }
-  return pack(identity, raw);
+  return pack(identity, raw, raw.size() < small_member_bytes);
+}
+
+std::string_view member_sealer::whole_lines(std::string_view events) {
+  if (events.empty() || events.back() == '\n')
+    return events;
+  state_->raw.assign(events);
+  state_->raw.push_back('\n');
+  return state_->raw;
 }
 
 std::string member_sealer::seal_run(const member_identity& identity, std::string_view events) {
-  if (!events.empty() && events.back() != '\n')
-    return seal(identity, std::vector<std::string_view>{events});
-  return pack(identity, events);
+  const auto raw = whole_lines(events);
+  return pack(identity, raw, raw.size() < small_member_bytes);
 }
 
-std::string member_sealer::pack(const member_identity& identity, std::string_view raw) {
+std::string member_sealer::seal_well(const member_identity& identity, std::string_view events) {
+  return pack(identity, whole_lines(events), false);
+}
+
+std::string member_sealer::pack(const member_identity& identity, std::string_view raw, bool fixed_code) {
   if (raw.size() > (2ull << 30))
     throw std::length_error(fmt::format("a member of {} bytes is beyond the 2 GiB that one may hold", raw.size()));
   auto& s = *state_;
@@ -179,7 +190,7 @@ std::string member_sealer::pack(const member_identity& identity, std::string_vie
   stream.gzip_flag = IGZIP_GZIP_NO_HDR;
   stream.flush = NO_FLUSH;
   stream.end_of_stream = 1;
-  if (raw.size() < small_member_bytes) {
+  if (fixed_code) {
     stream.level = 0;
     isal_deflate_set_hufftables(&stream, nullptr, IGZIP_HUFFTABLE_STATIC);
   } else {

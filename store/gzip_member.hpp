@@ -68,9 +68,14 @@ class member_sealer {
   /// The same for events that are one run of bytes already; not copied if they end in '\n'.
   std::string seal_run(const member_identity& identity, std::string_view events);
 
+  /// Like `seal_run`, but with a Huffman code of its own whatever its size: for members that go to a
+  /// destination and are not read again here.
+  std::string seal_well(const member_identity& identity, std::string_view events);
+
  private:
   struct state;
-  std::string pack(const member_identity& identity, std::string_view raw);
+  std::string_view whole_lines(std::string_view events);
+  std::string pack(const member_identity& identity, std::string_view raw, bool fixed_code);
   std::unique_ptr<state> state_;
 };
 
