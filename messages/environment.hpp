@@ -63,6 +63,9 @@ class disk_file {
   virtual std::error_code allocate(std::uint64_t size) = 0;
   virtual std::error_code truncate(std::uint64_t size) = 0;
   virtual std::error_code size(std::uint64_t& bytes) = 0;
+  /// Takes the file for this handle alone for as long as it is open (flock); `EWOULDBLOCK` when
+  /// another handle, of this or another process, has it. A disk without locks says `ENOSYS`.
+  virtual std::error_code lock() { return std::make_error_code(std::errc::function_not_supported); }
 };
 
 /// A file system. Paths are absolute or relative to the process's working directory.
