@@ -10,7 +10,7 @@ project_files() {
   else # an unpacked archive
     local pattern
     for pattern in "$@"; do
-      find . -path ./build -prune -o -path ./.git -prune -o -type f -name "${pattern##*/}" -print
+      find . -path ./build -prune -o -path ./.git -prune -o -type f -path "./$pattern" -print
     done | sed 's,^\./,,' | LC_ALL=C sort -u
   fi
 }
