@@ -253,7 +253,8 @@ void check_scope(const job& x, const job_rules& rules, const std::string& path, 
 
 } // namespace
 
-void check(const job& x, const job_rules& rules, const std::string& path, problem_list& problems) {
+std::optional<destination> check(const job& x, const job_rules& rules, const std::string& path,
+                                 problem_list& problems) {
   const auto id = number(x.id);
   if (id == 0 || (rules.origin == job_origin::declared) != (id < job_bounds::first_api_id))
     problems.add(path + ": id",
@@ -264,13 +265,15 @@ void check(const job& x, const job_rules& rules, const std::string& path, proble
   if (x.name.size() > job_bounds::max_name_bytes || has_control_character(x.name))
     problems.add(path + ": name",
                  fmt::format("is longer than {} bytes or has a control character", job_bounds::max_name_bytes));
-  if (auto parsed = parse_destination(x.destination_conf.reveal(), rules.destinations); !parsed.value)
-    problems.add(path + ": destination_conf", std::move(parsed.error));
+  auto to = parse_destination(x.destination_conf.reveal(), rules.destinations);
+  if (!to.value)
+    problems.add(path + ": destination_conf", std::move(to.error));
   check_uploads(x, rules.origin, path, problems);
   check_field_names(x, path, problems);
   if (rules.store_max_bytes != 0 && x.max_buffer_bytes > rules.store_max_bytes)
     problems.add(path + ": buffer_bytes", fmt::format("is {}, more than the whole store may hold ({})",
                                                       size_text(x.max_buffer_bytes), size_text(rules.store_max_bytes)));
+  return std::move(to.value);
 }
 
 revision settings_revision(const job& x) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,7 +56,8 @@ struct job_rules {
 };
 
 /// Adds every problem of `x` under `path`. Never repeats the destination, which may hold passwords.
-void check(const job& x, const job_rules& rules, const std::string& path, problem_list& problems);
+/// Returns the destination taken apart, unless that is one of the problems.
+std::optional<destination> check(const job& x, const job_rules& rules, const std::string& path, problem_list& problems);
 
 /// What `revision` becomes for a job that names none: a hash of all its settings but the id, so that
 /// equal settings have equal revisions across restarts. Compare such revisions for equality only.

@@ -167,6 +167,12 @@ struct thread_config {
   std::uint32_t shards = 2;  ///< Shard actors; default one a core.
 };
 
+/// One of `[[jobs.job]]`, as it is written: `load_declared_jobs` checks it.
+struct declared_job {
+  std::string path; ///< `jobs.job[3]`, for problems.
+  weir::job settings;
+};
+
 struct node_config {
   std::string name;              ///< `[a-z0-9-]{1,63}`; the only key without a default.
   std::string cluster = "weir";  ///< The forwarding config of another cluster is refused.
@@ -184,8 +190,8 @@ struct node_config {
   std::chrono::milliseconds drain_deadline{30'000}; ///< `[shutdown] drain`; what is left stays on disk.
   log_config log;
   thread_config threads;
-  std::string job_file;  ///< `[jobs] file`, joined; empty: none.
-  std::vector<job> jobs; ///< `[[jobs.job]]`, checked.
+  std::string job_file; ///< `[jobs] file`, joined; empty: none.
+  std::vector<declared_job> jobs;
 };
 
 /// What the machine has; limits beyond it are refused.
@@ -227,7 +233,18 @@ struct loaded_node_config {
   bool ok() const noexcept { return problems.empty(); }
 };
 
-/// Reads the whole file and everything it refers to but the job file.
+/// The file and the jobs it names. Problems of both are in `file.problems`.
+struct loaded_node {
+  loaded_node_config file;
+  config_snapshot_ptr snapshot; ///< Null if there is any problem, anywhere.
+};
+
+/// Everything a node starts from, checked: the file, what it refers to, the declared jobs and the job
+/// file. `weir run`, `weir check` and `weir reload` all call this, so that they come to one verdict.
+loaded_node load_node(const std::string& path, const config_world& world, config_version version,
+                      std::chrono::system_clock::time_point now);
+
+/// Reads the file and everything it refers to, but checks no job.
 loaded_node_config load_node_config(const std::string& path, const config_world& world);
 /// The same for a text, with relative paths relative to `folder`.
 loaded_node_config parse_node_config(std::string_view text, const std::string& folder, const config_world& world);
@@ -235,8 +252,9 @@ loaded_node_config parse_node_config(std::string_view text, const std::string& f
 /// What destinations of declared jobs, or of the job API, must keep to.
 destination_rules rules_for_destinations(const node_config& config, job_origin origin);
 
-/// The first snapshot of a node: the declared jobs and those of the job file, which is streamed.
-/// Null, with problems, if anything is wrong with any job; one bad line refuses the whole file.
+/// The declared jobs and those of the job file, which is streamed. Null, with problems, if anything is
+/// wrong with any job: one bad line refuses the whole file. Without enabled jobs the snapshot is empty and has
+/// version 0, because a config without entries is never published.
 config_snapshot_ptr load_declared_jobs(const node_config& config, const config_world& world, config_version version,
                                        std::chrono::system_clock::time_point now, problem_list& problems);
 
