@@ -16,9 +16,11 @@ namespace weir::http {
 struct connection_settings {
   head_limits head;
   std::size_t pipelined = 4; ///< Requests of one connection without an answer; beyond that reading stops.
-  /// A refused request's body is read and thrown away up to this size, so that the connection can be kept;
-  /// beyond it the connection is closed. 16 MiB is the largest body, so an overloaded node keeps connections.
+  /// The body of a request that is refused for now is read and thrown away up to this size, so that the connection can
+  /// be kept; beyond it the connection is closed. 16 MiB is the largest body, so an overloaded node keeps connections.
   std::uint64_t discard_bytes = 16u << 20;
+  /// The same for requests that will be refused again, so that a stranger's body costs little.
+  std::uint64_t discard_bytes_of_faults = 64u << 10;
   std::chrono::milliseconds handshake_within{10'000};
   std::chrono::milliseconds head_within{10'000};   ///< From the first byte of a head to its last.
   std::chrono::milliseconds idle_within{75'000};   ///< Between requests; above the usual 60 s of proxies.

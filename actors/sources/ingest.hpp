@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,26 +18,27 @@ namespace weir {
 
 /// What a protocol answers for a body.
 struct ingest_answer {
-  int status = 200;           ///< HTTP status; other protocols map it.
-  std::string body;           ///< JSON, as design section 9 has it.
-  int retry_after_seconds = 0;  ///< 0 = no such header.
+  int status = 200;            ///< HTTP status; other protocols map it.
+  std::string body;            ///< JSON, as design section 9 has it.
+  int retry_after_seconds = 0; ///< 0 = no such header.
+  std::uint64_t events = 0;    ///< Lines received; what the sender's rate of events is charged.
 };
 
 /// A whole body, ready to be taken in.
 struct ingest_body {
-  std::shared_ptr<payload> bytes;       ///< Decoded and sealed.
+  std::shared_ptr<payload> bytes; ///< Decoded and sealed.
   std::uint32_t dataset = 0;
-  std::string scope;                    ///< From the path or query; empty: each event says its own.
+  std::string scope; ///< From the path or query; empty: each event says its own.
   std::shared_ptr<const sender> from;
-  std::string idempotency_key;          ///< Empty: none.
-  bool strict = false;                  ///< `?strict=1`: one bad line refuses the body.
-  std::function<void(ingest_answer)> respond;  ///< Called once, from any thread; returns at once.
+  std::string idempotency_key;                ///< Empty: none.
+  bool strict = false;                        ///< `?strict=1`: one bad line refuses the body.
+  std::function<void(ingest_answer)> respond; ///< Called once, from any thread; returns at once.
 };
 
 /// Why a source may not even read a body now.
 struct ingest_refusal {
   int status = 429;
-  std::string reason;  ///< `memory`, `tenant_share`, `shutting_down`, `disk_full`, `no_config`.
+  std::string reason; ///< `memory`, `tenant_share`, `shutting_down`, `disk_full`, `no_config`.
   int retry_after_seconds = 1;
 };
 
@@ -56,6 +58,12 @@ class ingest_gate {
 
   /// The credential of a bearer token with the right `ingest`, or null.
   virtual std::shared_ptr<const sender> authenticate(std::string_view bearer_token) const = 0;
+
+  /// Whether the sender may name this scope for a whole body. A gate that knows which zones an account
+  /// owns says yes to those of the token's accounts, too.
+  virtual bool may_send_for(const sender& from, std::string_view scope) const {
+    return from.any_scope || std::binary_search(from.scopes.begin(), from.scopes.end(), scope);
+  }
 };
 
-}  // namespace weir
+} // namespace weir

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "actors/http/listener.hpp"
+#include "actors/sources/body_builder.hpp"
+#include "actors/sources/ingest.hpp"
+#include "actors/sources/rate_limit.hpp"
+
+namespace weir {
+
+/// How many connections each token has open. Shared by the threads of a source.
+class token_census : public std::enable_shared_from_this<token_census> {
+ public:
+  explicit token_census(std::size_t most) : most_(most) {}
+
+  /// Counts a connection as long as the result lives; null at the limit.
+  std::shared_ptr<void> admit(const std::string& token);
+
+ private:
+  const std::size_t most_;
+  std::mutex mutex_;
+  std::map<std::string, std::size_t> counts_;
+};
+
+/// What all connections of an HTTP source share.
+struct ingest_service {
+  ingest_service(std::shared_ptr<ingest_gate> behind, const body_limits& bounds, std::size_t connections_per_token,
+                 rate_limits standard, std::map<std::string, rate_limits> named)
+      : gate(std::move(behind)),
+        limits(bounds),
+        tokens(std::make_shared<token_census>(connections_per_token)),
+        rates(standard, std::move(named)) {}
+
+  std::shared_ptr<ingest_gate> gate;
+  const body_limits limits;
+  std::shared_ptr<token_census> tokens;
+  rate_limiter rates;
+};
+
+/// A connection that takes bodies in: head → checks → reservation → bytes → gate.
+std::shared_ptr<http::connection> make_ingest_connection(http::listener::accepted accepted,
+                                                         std::shared_ptr<ingest_service> service);
+
+} // namespace weir
