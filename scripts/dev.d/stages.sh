@@ -23,21 +23,23 @@ count() {
   stage_lines+=("$(printf '%-10s %-15s %7s %8d %8d' "$1" "$2" "$(minutes "$3")" "$4" "$5")")
 }
 
-# Reads ctest's log and prints "passed failed": doctest's cases where a test prints them, else the test itself.
-# A test that failed although all its cases passed (a crash, a sanitizer's report, a timeout) counts as one failure.
-counts_of_log() {
+# Reads ctest's JUnit file and prints "passed failed skipped": doctest's cases where a test prints them, else the test
+# itself. A test that failed although all its cases passed (a crash, a sanitizer's report, a timeout) or whose program
+# is missing counts as one failure.
+counts_of_results() {
   awk '
-    / Testing: / { cases = 0; good = 0; bad = 0 }
-    /^\[doctest\] test cases:/ {
-      line = $0; gsub(/[^0-9|]/, "", line); split(line, n, "|")
+    /<testcase / { cases = good = bad = 0; state = $0; sub(/.*status="/, "", state); sub(/".*/, "", state); broken = 0 }
+    /<skipped message=/ && !/SKIP_/ { broken = 1 }
+    /\[doctest\] test cases:/ {
+      line = $0; sub(/.*test cases:/, "", line); gsub(/[^0-9|]/, "", line); split(line, n, "|")
       cases += n[1]; good += n[2]; bad += n[3]
     }
-    /^Test Passed\.$/ { if (cases == 0) good = 1; passed += good; failed += bad }
-    /^Test (Failed|Timeout)|^\*\*\*|^Test not run/ {
-      if (bad == 0) bad = 1
-      passed += good; failed += bad; cases = good = bad = 0
+    /<\/testcase>/ {
+      if (state == "run") { if (cases == 0) good = 1; passed += good; failed += bad }
+      else if (state == "fail" || broken) { if (bad == 0) bad = 1; passed += good; failed += bad }
+      else ++skipped
     }
-    END { print passed + 0, failed + 0 }' "$1"
+    END { print passed + 0, failed + 0, skipped + 0 }' "$1"
 }
 
 # What the sanitizers shall do: end with a report at the first finding, so that no test can pass over it.
@@ -49,19 +51,20 @@ sanitizer_environment() {
 
 # run_tests STAGE BUDGET PRESET PARALLEL CTEST_ARGUMENT...
 run_tests() {
-  local stage=$1 budget=$2 preset=$3 parallel=$4 start=$SECONDS log good bad status=0
+  local stage=$1 budget=$2 preset=$3 parallel=$4 start=$SECONDS results good bad skipped status=0
   shift 4
   headline "$stage: ctest in build/$preset $*"
-  log="$root/build/$preset/Testing/Temporary/LastTest.log"
-  rm -f "$log"
-  ctest --test-dir "$root/build/$preset" --parallel "$parallel" --output-on-failure --no-tests=error "$@" \
-    </dev/null >&2 || status=$?
-  good=0 bad=0
-  [ ! -f "$log" ] || read -r good bad < <(counts_of_log "$log")
+  results="$root/build/$preset/results-$stage.xml"
+  rm -f "$results"
+  ctest --test-dir "$root/build/$preset" --parallel "$parallel" --output-on-failure --no-tests=error \
+    --output-junit "$results" --test-output-size-passed 10000 --test-output-truncation head "$@" </dev/null >&2 || status=$?
+  good=0 bad=0 skipped=0
+  [ ! -f "$results" ] || read -r good bad skipped < <(counts_of_results "$results")
   if [ "$status" -ne 0 ]; then
-    say "stage $stage failed; its log is $log"
+    say "stage $stage failed"
     [ "$bad" -gt 0 ] || bad=1 # such as a label without tests
   fi
+  [ "$skipped" -eq 0 ] || say "stage $stage skipped $skipped tests"
   count "$stage" "$budget" $((SECONDS - start)) "$good" "$bad"
 }
 
