@@ -62,6 +62,7 @@ struct child_transition {
   std::string_view supervisor;
   const child_status& now;
   child_state before{};
+  bool forgotten = false; ///< The last step: the child is no longer listed, or its supervisor ended.
 };
 
 // -- messages ---------------------------------------------------------------------------------

@@ -61,9 +61,11 @@ supervised_children::supervised_children(caf::scheduled_actor* self, supervisor_
       budget_(spec_.limits) {}
 
 supervised_children::~supervised_children() {
-  for (auto& [number, child] : children_)
+  for (auto& [number, child] : children_) {
     if (child.handle)
       send_kill(child.handle, nullptr);
+    tell_forgotten(child);
+  }
 }
 
 void supervised_children::start() {
@@ -405,7 +407,12 @@ void supervised_children::enter(child& which, child_state state, std::string rea
   if (!reason.empty())
     status.reason = std::move(reason);
   if (spec_.observe)
-    spec_.observe(child_transition{spec_.name, status, before});
+    spec_.observe(child_transition{spec_.name, status, before, false});
+}
+
+void supervised_children::tell_forgotten(const child& which) const {
+  if (spec_.observe)
+    spec_.observe(child_transition{spec_.name, which.status, which.status.state, true});
 }
 
 supervised_children::iterator supervised_children::add(child_spec spec) {
@@ -424,6 +431,7 @@ supervised_children::iterator supervised_children::at(const std::string& id) {
 }
 
 void supervised_children::erase(iterator which) {
+  tell_forgotten(which->second);
   by_id_.erase(which->second.spec.id);
   children_.erase(which);
 }

@@ -104,6 +104,7 @@ class supervised_children {
   iterator at(const std::string& id);
   void erase(iterator which);
   void enter(child& which, child_state state, std::string reason = {});
+  void tell_forgotten(const child& which) const;
   void launch(iterator which);
   void ask_to_stop(iterator which);
   void kill(iterator which);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "supervisors/supervision_board.hpp"
 #include "tests/support/fake_clock.hpp"
 #include "tests/support/fake_random.hpp"
 #include "tests/unit/supervisors/testing_system.hpp"
@@ -539,6 +540,37 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a supervisor with a spec that makes no se
   const auto reason = ended();
   REQUIRE(reason);
   CHECK_EQ(code_of(*reason), errc::refused);
+}
+
+TEST_CASE_FIXTURE(supervisor_fixture,
+                  "the board shows what supervisors last said without asking them, and forgets with them") {
+  supervision_board board;
+  auto wanted = spec(strategy::one_for_one, when_exhausted::park, {child("a"), child("b"), child("c")});
+  wanted.observe = [&](const child_transition& x) { board.note(x); };
+  begin(wanted);
+  for (int i = 0; i < 4; ++i) {
+    fail("b");
+    advance(1s);
+  }
+  fail("c");
+  REQUIRE_EQ(board.tallies().size(), 1);
+  auto tally = board.tallies().front();
+  CHECK_EQ(tally.supervisor, "top");
+  CHECK_EQ(tally.running, 1);
+  CHECK_EQ(tally.parked, 1);
+  CHECK_EQ(tally.restarting, 1);
+  CHECK_EQ(tally.restarts, 3);
+  const auto parked = board.list(child_state::parked, 10);
+  REQUIRE_EQ(parked.size(), 1);
+  CHECK_EQ(parked.front().child.id, "b");
+  CHECK_FALSE(parked.front().child.reason.empty());
+  CHECK_EQ(board.list({}, 10).size(), 3);
+  CHECK_EQ(board.list({}, 2).size(), 2);
+  CHECK_FALSE(order(top, stop_child{"b"}));
+  CHECK_EQ(board.list({}, 10).size(), 2);
+  kill(top);
+  CHECK(board.list({}, 10).empty());
+  CHECK_EQ(board.tallies().front().restarts, 3);
 }
 
 TEST_CASE_FIXTURE(testing_system, "CAF tells who monitors an actor too late why it ended, crash or not") {
