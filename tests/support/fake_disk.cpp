@@ -1,12 +1,7 @@
-#include "tests/support/fake_disk.hpp"
-
 #include <algorithm>
-#include <cerrno>
-#include <mutex>
 #include <utility>
 
-#include "tests/support/fake_random.hpp"
-#include "tests/support/name_tree.hpp"
+#include "tests/support/fake_disk_state.hpp"
 
 namespace weir {
 namespace {
@@ -15,7 +10,15 @@ std::error_code error_of(int number) {
   return {number, std::generic_category()};
 }
 
-bool may_change(disk_operation kind) {
+name_tree::node_pointer new_directory() {
+  auto made = std::make_shared<name_tree::node>();
+  made->directory = true;
+  return made;
+}
+
+} // namespace
+
+bool can_change(disk_operation kind) noexcept {
   switch (kind) {
     case disk_operation::write:
     case disk_operation::sync:
@@ -30,78 +33,6 @@ bool may_change(disk_operation kind) {
       return false;
   }
 }
-
-} // namespace
-
-struct fake_disk::state {
-  explicit state(std::uint64_t seed) : random(seed) {}
-
-  struct scheduled_fault {
-    disk_fault what;
-    std::uint64_t seen = 0;
-  };
-
-  /// How an operation goes on: with its effect or without, and what it answers in the end.
-  struct verdict {
-    bool effect = true;
-    std::error_code answer;
-    bool faulted = false;
-  };
-
-  void announce(disk_operation kind, const std::string& path) {
-    std::function<void(disk_operation, const std::string&)> called;
-    {
-      std::lock_guard guard(mutex);
-      ++counts[static_cast<std::size_t>(kind)];
-      called = hook;
-    }
-    if (called)
-      called(kind, path);
-  }
-
-  verdict judge(disk_operation kind, const std::string& path, bool change) {
-    if (has_crashed)
-      return {false, error_of(EIO)};
-    if (change)
-      ++change_count;
-    if (change && crash_countdown > 0 && --crash_countdown == 0) {
-      has_crashed = true;
-      auto undone = kind == disk_operation::sync || kind == disk_operation::sync_directory
-                    || kind == disk_operation::make_directories;
-      return {!undone, error_of(EIO)};
-    }
-    for (auto it = faults.begin(); it != faults.end(); ++it) {
-      auto& [what, seen] = *it;
-      if (what.kind != kind || path.find(what.path_part) == std::string::npos || ++seen < what.nth)
-        continue;
-      auto error = error_of(what.error);
-      ++struck;
-      if (what.times != disk_fault::for_ever && seen - what.nth + 1 >= what.times)
-        faults.erase(it);
-      return {false, error, true};
-    }
-    return {};
-  }
-  verdict judge(disk_operation kind, const std::string& path) { return judge(kind, path, may_change(kind)); }
-
-  std::uint64_t free_pages() const {
-    auto pages = capacity / paged_file::page_bytes;
-    return pages > files.used_pages ? pages - files.used_pages : 0;
-  }
-
-  mutable std::mutex mutex;
-  name_tree files;
-  fake_random random;
-  std::uint64_t epoch = 0;
-  std::uint64_t capacity = 1ull << 40;
-  bool read_only = false;
-  bool has_crashed = false;
-  std::uint64_t crash_countdown = 0;
-  std::uint64_t change_count = 0, struck = 0;
-  std::vector<scheduled_fault> faults;
-  std::array<std::uint64_t, disk_operation_kinds> counts{};
-  std::function<void(disk_operation, const std::string&)> hook;
-};
 
 class fake_disk_file final : public disk_file {
  public:
@@ -220,11 +151,11 @@ std::error_code fake_disk::open(const std::string& given, open_mode mode, std::u
   auto verdict = state_->judge(disk_operation::open, path, makes && !there);
   if (!verdict.effect)
     return verdict.answer;
-  if (files.directories.count(path) > 0)
+  if (files.is_directory(path))
     return error_of(EISDIR);
   if (there && mode == open_mode::create_exclusive)
     return error_of(EEXIST);
-  if (!there && (!makes || files.directories.count(parent_path(path)) == 0))
+  if (!there && (!makes || !files.is_directory(parent_path(path))))
     return error_of(ENOENT);
   if (state_->read_only && (mode == open_mode::read_write || makes))
     return error_of(EROFS);
@@ -249,10 +180,10 @@ std::error_code fake_disk::rename(const std::string& given_from, const std::stri
   auto verdict = state_->judge(disk_operation::rename, from);
   if (!verdict.effect)
     return verdict.answer;
-  if (files.directories.count(from) > 0 || files.directories.count(to) > 0)
+  if (files.is_directory(from) || files.is_directory(to))
     return error_of(EISDIR);
   auto found = files.names.find(from);
-  if (found == files.names.end() || files.directories.count(parent_path(to)) == 0)
+  if (found == files.names.end() || !files.is_directory(parent_path(to)))
     return error_of(ENOENT);
   if (state_->read_only)
     return error_of(EROFS);
@@ -269,7 +200,7 @@ std::error_code fake_disk::remove(const std::string& given) {
   auto verdict = state_->judge(disk_operation::remove, path);
   if (!verdict.effect)
     return verdict.answer;
-  if (files.directories.count(path) > 0)
+  if (files.is_directory(path))
     return error_of(EISDIR);
   auto found = files.names.find(path);
   if (found == files.names.end())
@@ -284,18 +215,61 @@ std::error_code fake_disk::make_directories(const std::string& given) {
   auto path = normal_path(given);
   state_->announce(disk_operation::make_directories, path);
   std::lock_guard guard(state_->mutex);
+  auto& files = state_->files;
   auto verdict = state_->judge(disk_operation::make_directories, path);
   if (!verdict.effect)
     return verdict.answer;
   std::vector<std::string> missing;
-  for (auto step = path; state_->files.directories.count(step) == 0; step = parent_path(step)) {
-    if (state_->files.names.count(step) > 0)
+  for (auto step = path; !files.is_directory(step); step = parent_path(step)) {
+    if (files.find_file(step))
       return error_of(ENOTDIR);
     missing.push_back(step);
   }
   if (state_->read_only && !missing.empty())
     return error_of(EROFS);
-  state_->files.directories.insert(missing.begin(), missing.end());
+  for (; !missing.empty(); missing.pop_back()) {
+    files.make({"", missing.back(), new_directory()});
+    files.sync_directory(parent_path(missing.back()));
+  }
+  return verdict.answer;
+}
+
+std::error_code fake_disk::make_directory(const std::string& given) {
+  auto path = normal_path(given);
+  state_->announce(disk_operation::make_directories, path);
+  std::lock_guard guard(state_->mutex);
+  auto& files = state_->files;
+  auto verdict = state_->judge(disk_operation::make_directories, path);
+  if (!verdict.effect)
+    return verdict.answer;
+  if (files.is_directory(path) || files.find_file(path))
+    return error_of(EEXIST);
+  if (!files.is_directory(parent_path(path)))
+    return error_of(ENOENT);
+  if (state_->read_only)
+    return error_of(EROFS);
+  files.make({"", path, new_directory()});
+  return {};
+}
+
+std::error_code fake_disk::remove_directory(const std::string& given) {
+  auto path = normal_path(given);
+  state_->announce(disk_operation::remove, path);
+  std::lock_guard guard(state_->mutex);
+  auto& files = state_->files;
+  auto verdict = state_->judge(disk_operation::remove, path);
+  if (!verdict.effect)
+    return verdict.answer;
+  auto found = files.names.find(path);
+  if (found == files.names.end())
+    return error_of(files.is_directory(path) ? EBUSY : ENOENT);
+  if (!found->second->directory)
+    return error_of(ENOTDIR);
+  if (!files.is_empty_directory(path))
+    return error_of(ENOTEMPTY);
+  if (state_->read_only)
+    return error_of(EROFS);
+  files.make({path, "", found->second});
   return verdict.answer;
 }
 
@@ -308,7 +282,7 @@ std::error_code fake_disk::list(const std::string& given, std::vector<std::strin
   auto verdict = state_->judge(disk_operation::list, directory);
   if (!verdict.effect)
     return verdict.answer;
-  if (files.directories.count(directory) == 0)
+  if (!files.is_directory(directory))
     return error_of(files.names.count(directory) > 0 ? ENOTDIR : ENOENT);
   auto add = [&](const std::string& path) {
     if (path != directory && parent_path(path) == directory)
@@ -316,9 +290,6 @@ std::error_code fake_disk::list(const std::string& given, std::vector<std::strin
   };
   for (auto& [path, file] : files.names)
     add(path);
-  for (auto& path : files.directories)
-    if (path != "." && path != "/")
-      add(path);
   std::sort(names.begin(), names.end());
   return {};
 }
@@ -330,7 +301,7 @@ std::error_code fake_disk::sync_directory(const std::string& given) {
   auto verdict = state_->judge(disk_operation::sync_directory, directory);
   if (!verdict.effect)
     return verdict.answer;
-  if (state_->files.directories.count(directory) == 0)
+  if (!state_->files.is_directory(directory))
     return error_of(ENOENT);
   auto& pending = state_->files.pending;
   auto due = std::any_of(pending.begin(), pending.end(), [&](auto& x) { return x.touches(directory); });
@@ -347,125 +318,10 @@ std::error_code fake_disk::free_space(const std::string& given, space& result) {
   auto verdict = state_->judge(disk_operation::free_space, directory);
   if (!verdict.effect)
     return verdict.answer;
-  if (state_->files.directories.count(directory) == 0)
+  if (!state_->files.is_directory(directory))
     return error_of(ENOENT);
   result = {state_->capacity, state_->free_pages() * paged_file::page_bytes};
   return {};
-}
-
-void fake_disk::crash(std::uint64_t seed) {
-  std::lock_guard guard(state_->mutex);
-  state_->files = state_->files.after_crash(seed);
-  ++state_->epoch;
-  state_->faults.clear();
-  state_->hook = nullptr;
-  state_->crash_countdown = 0;
-  state_->has_crashed = false;
-}
-
-std::shared_ptr<fake_disk> fake_disk::image_after_crash(std::uint64_t seed) const {
-  std::lock_guard guard(state_->mutex);
-  auto image = std::make_shared<fake_disk>(seed);
-  image->state_->files = state_->files.after_crash(seed);
-  image->state_->capacity = state_->capacity;
-  return image;
-}
-
-void fake_disk::crash_at(std::uint64_t nth) {
-  std::lock_guard guard(state_->mutex);
-  state_->crash_countdown = nth;
-}
-
-bool fake_disk::crashed() const {
-  std::lock_guard guard(state_->mutex);
-  return state_->has_crashed;
-}
-
-void fake_disk::inject(disk_fault fault) {
-  std::lock_guard guard(state_->mutex);
-  state_->faults.push_back({std::move(fault)});
-}
-
-void fake_disk::heal() {
-  std::lock_guard guard(state_->mutex);
-  state_->faults.clear();
-}
-
-std::uint64_t fake_disk::faults_struck() const {
-  std::lock_guard guard(state_->mutex);
-  return state_->struck;
-}
-
-void fake_disk::set_capacity(std::uint64_t bytes) {
-  std::lock_guard guard(state_->mutex);
-  state_->capacity = bytes;
-}
-
-void fake_disk::set_read_only(bool on) {
-  std::lock_guard guard(state_->mutex);
-  state_->read_only = on;
-}
-
-bool fake_disk::flip_bit(const std::string& path, std::uint64_t offset, unsigned bit) {
-  std::lock_guard guard(state_->mutex);
-  auto found = state_->files.names.find(normal_path(path));
-  if (found == state_->files.names.end() || !found->second->content.flip_bit(offset, bit))
-    return false;
-  state_->files.count(*found->second);
-  return true;
-}
-
-void fake_disk::drop_caches() {
-  std::lock_guard guard(state_->mutex);
-  for (auto& [path, file] : state_->files.names) {
-    file->content.drop_caches();
-    state_->files.count(*file);
-  }
-}
-
-void fake_disk::set_hook(std::function<void(disk_operation, const std::string&)> hook) {
-  std::lock_guard guard(state_->mutex);
-  state_->hook = std::move(hook);
-}
-
-std::uint64_t fake_disk::count(disk_operation kind) const {
-  std::lock_guard guard(state_->mutex);
-  return state_->counts[static_cast<std::size_t>(kind)];
-}
-
-std::uint64_t fake_disk::changes() const {
-  std::lock_guard guard(state_->mutex);
-  return state_->change_count;
-}
-
-std::uint64_t fake_disk::used_bytes() const {
-  std::lock_guard guard(state_->mutex);
-  return state_->files.used_pages * paged_file::page_bytes;
-}
-
-bool fake_disk::has_pending() const {
-  std::lock_guard guard(state_->mutex);
-  auto& names = state_->files.names;
-  return !state_->files.pending.empty()
-         || std::any_of(names.begin(), names.end(), [](auto& x) { return x.second->content.has_pending(); });
-}
-
-std::optional<std::string> fake_disk::contents(const std::string& path) const {
-  std::lock_guard guard(state_->mutex);
-  auto found = state_->files.names.find(normal_path(path));
-  if (found == state_->files.names.end())
-    return std::nullopt;
-  std::string all(found->second->content.size(), '\0');
-  found->second->content.read(0, all.data(), all.size());
-  return all;
-}
-
-std::optional<std::string> fake_disk::durable_contents(const std::string& path) const {
-  std::lock_guard guard(state_->mutex);
-  auto found = state_->files.durable_names.find(normal_path(path));
-  if (found == state_->files.durable_names.end())
-    return std::nullopt;
-  return found->second->content.durable_contents();
 }
 
 } // namespace weir

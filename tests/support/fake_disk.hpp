@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "messages/environment.hpp"
+#include "tests/support/paged_file.hpp"
 
 namespace weir {
 
@@ -60,10 +61,13 @@ struct disk_fault {
 /// disk in any order. The file's size is the durable one, one it had since, or a page boundary between; bytes never
 /// written read as zeros. Pending names are kept up to some moment, or any subset of them.
 ///
-/// Directories cannot be renamed or removed. Paths are compared after lexical normalisation; links do
+/// Directories cannot be renamed. Paths are compared after lexical normalisation; links do
 /// not exist. `/` and `.` are always there; other parents must be made first (`ENOENT`).
 class fake_disk final : public disk {
  public:
+  /// `lose_all`, `keep_all`, or `mixed`: the rest of the seeds, see above.
+  using pending_fate = paged_file::crash_mode;
+
   /// `seed` is for what faults leave behind; crashes have seeds of their own.
   explicit fake_disk(std::uint64_t seed = 1);
   ~fake_disk() override;
@@ -78,21 +82,35 @@ class fake_disk final : public disk {
   std::error_code sync_directory(const std::string& directory) override;
   std::error_code free_space(const std::string& directory, space& result) override;
 
+  // -- beyond the contract, for those who put another front before this disk ------------------
+
+  /// Not durable before `sync_directory` of its parent. Errors as mkdir(2).
+  std::error_code make_directory(const std::string& path);
+  std::error_code remove_directory(const std::string& path);
+  struct entry {
+    bool directory = false;
+    std::uint64_t size = 0;
+  };
+  /// No operation: neither counted nor refused.
+  std::optional<entry> look_up(const std::string& path) const;
+
   // -- power cuts ----------------------------------------------------------------------------
 
   /// Power off and on. Handles opened before fail with `EBADF` from now on. Scheduled faults, the
   /// hook and `crash_at` are cleared; capacity and `set_read_only` stay.
-  void crash(std::uint64_t seed);
+  void crash(std::uint64_t seed, std::optional<pending_fate> fate = {});
   /// What the disk would hold had power failed now; this disk goes on undisturbed. Cheap (pages are
   /// shared), so a test can try many seeds at one instant. Capacity is kept; no faults.
-  std::shared_ptr<fake_disk> image_after_crash(std::uint64_t seed) const;
+  std::shared_ptr<fake_disk> image_after_crash(std::uint64_t seed, std::optional<pending_fate> fate = {}) const;
   /// Power fails at the `nth` change from now (1 = the next): it is left pending in whole (a sync or make_directories:
   /// undone), and it and every later operation, reads too, fail with `EIO` until `crash`, which decides its fate.
   /// Changes are write, sync, allocate, truncate, rename, remove, make_directories, sync_directory and an open that
   /// makes a file. To crash at each step: run once, read `changes()`, then run with 1 … that number.
   void crash_at(std::uint64_t nth);
-  /// Whether `crash_at` has struck and `crash` has not been called since.
+  /// Whether `crash_at` or `power_off` has struck and `crash` has not been called since.
   bool crashed() const;
+  /// Power fails now: every operation fails with `EIO` until `crash`.
+  void power_off();
 
   // -- faults --------------------------------------------------------------------------------
 

@@ -1,6 +1,9 @@
 #include "tests/support/name_tree.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "tests/support/fake_random.hpp"
@@ -51,6 +54,31 @@ void name_tree::change::apply(std::map<std::string, node_pointer>& names) const 
     names[to] = what;
 }
 
+bool name_tree::is_directory(const std::string& path) const {
+  auto found = names.find(path);
+  return path == "/" || path == "." || (found != names.end() && found->second->directory);
+}
+
+name_tree::node_pointer name_tree::find_file(const std::string& path) const {
+  auto found = names.find(path);
+  return found == names.end() || found->second->directory ? nullptr : found->second;
+}
+
+bool name_tree::is_empty_directory(const std::string& path) const {
+  return is_directory(path)
+         && std::none_of(names.begin(), names.end(), [&](auto& x) { return parent_path(x.first) == path; });
+}
+
+void name_tree::drop_unreachable(std::map<std::string, node_pointer>& names) {
+  // Parents come before what is below them, as their paths are prefixes.
+  for (auto it = names.begin(); it != names.end();) {
+    auto parent = parent_path(it->first);
+    auto found = names.find(parent);
+    auto reachable = parent == "/" || parent == "." || (found != names.end() && found->second->directory);
+    it = reachable ? std::next(it) : names.erase(it);
+  }
+}
+
 void name_tree::make(change next) {
   unname(next.to.empty() ? next.from : next.to);
   next.apply(names);
@@ -87,12 +115,13 @@ void name_tree::sync_directory(const std::string& directory) {
   pending = std::move(rest);
 }
 
-name_tree name_tree::after_crash(std::uint64_t seed) const {
+name_tree name_tree::after_crash(std::uint64_t seed, std::optional<paged_file::crash_mode> given) const {
   fake_random random(seed);
   auto drawn = random.below(8);
   auto mode = drawn == 0   ? paged_file::crash_mode::lose_all
               : drawn == 1 ? paged_file::crash_mode::keep_all
                            : paged_file::crash_mode::mixed;
+  mode = given.value_or(mode);
   auto kept_names = durable_names;
   auto in_order = random.below(2) == 0;
   auto first_lost = random.below(pending.size() + 1);
@@ -105,11 +134,12 @@ name_tree name_tree::after_crash(std::uint64_t seed) const {
     else
       lost.add(pending[i]);
   }
+  drop_unreachable(kept_names);
   name_tree found;
-  found.directories = directories;
   for (auto& [path, old] : kept_names) {
     auto fresh = std::make_shared<node>();
     fresh->content = old->content.after_crash(random, mode);
+    fresh->directory = old->directory;
     found.count(*fresh);
     found.names[path] = fresh;
   }

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +23,7 @@ struct name_tree {
     paged_file content;
     std::uint64_t handles = 0;
     bool named = true;
+    bool directory = false;
     std::uint64_t counted_pages = 0; ///< Its part of `used_pages`.
   };
   using node_pointer = std::shared_ptr<node>;
@@ -37,18 +38,24 @@ struct name_tree {
   };
 
   std::map<std::string, node_pointer> names, durable_names;
-  std::set<std::string> directories{"/", "."};
   std::vector<change> pending;
   std::uint64_t used_pages = 0;
 
+  /// `/` and `.` are directories without a node.
+  bool is_directory(const std::string& path) const;
+  /// None if there is no such name, or it is a directory.
+  node_pointer find_file(const std::string& path) const;
+  bool is_empty_directory(const std::string& path) const;
   void make(change next);
   /// Brings `used_pages` up to date after `x` grew, shrank or ended.
   void count(node& x);
   /// Makes the changes in `directory` durable, and those elsewhere that they rest upon.
   void sync_directory(const std::string& directory);
-  name_tree after_crash(std::uint64_t seed) const;
+  /// The mode is drawn from the seed unless given.
+  name_tree after_crash(std::uint64_t seed, std::optional<paged_file::crash_mode> given = {}) const;
 
  private:
+  static void drop_unreachable(std::map<std::string, node_pointer>& names);
   void unname(const std::string& path);
 };
 

@@ -362,3 +362,32 @@ TEST_CASE("a sparse allocation of a whole segment costs no memory and reads as z
   CHECK_EQ(got, 4);
   CHECK_EQ(read.substr(0, 4), std::string(4, '\0'));
 }
+
+TEST_CASE("a directory without its own durable name takes durable files with it") {
+  fake_disk disk;
+  REQUIRE_FALSE(disk.make_directory("d"));
+  CHECK_EQ(disk.make_directory("d").value(), EEXIST);
+  CHECK_EQ(disk.make_directory("x/y").value(), ENOENT);
+  auto file = open(disk, "d/a");
+  REQUIRE_FALSE(file->sync());
+  REQUIRE_FALSE(disk.sync_directory("d"));
+  CHECK_EQ(after_crashes(disk, "d/a"), std::set<std::optional<std::string>>{std::nullopt, ""});
+  REQUIRE_FALSE(disk.sync_directory("."));
+  CHECK_EQ(after_crashes(disk, "d/a"), std::set<std::optional<std::string>>{""});
+  CHECK_EQ(disk.remove_directory("d").value(), ENOTEMPTY);
+  REQUIRE_FALSE(disk.remove("d/a"));
+  REQUIRE_FALSE(disk.remove_directory("d"));
+  CHECK_FALSE(disk.look_up("d"));
+}
+
+TEST_CASE("the fate of what is pending can be chosen, and power can stay off for a while") {
+  fake_disk disk;
+  auto file = open_durable(disk, "a");
+  REQUIRE_FALSE(file->write(0, {"x"}));
+  CHECK_EQ(disk.image_after_crash(7, fake_disk::pending_fate::lose_all)->contents("a"), "");
+  CHECK_EQ(disk.image_after_crash(7, fake_disk::pending_fate::keep_all)->contents("a"), "x");
+  disk.power_off();
+  CHECK_EQ(file->sync().value(), EIO);
+  disk.crash(7, fake_disk::pending_fate::lose_all);
+  CHECK_EQ(disk.contents("a"), "");
+}
