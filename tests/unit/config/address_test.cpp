@@ -27,7 +27,7 @@ sockaddr_in socket_v4(const char* text, std::uint16_t port) {
   return result;
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("SEC-03: the address of a socket is judged again before it connects") {
   const address_policy policy({}, {});
@@ -49,7 +49,7 @@ TEST_CASE("an allowed IPv4 network also covers the mapped form of its addresses"
   CHECK_FALSE(policy.refuse(*parse_literal_address("::ffff:10.1.2.3"), 443));
   CHECK_FALSE(policy.refuse(*parse_literal_address("10.255.255.255"), 443));
   CHECK_FALSE(policy.refuse(*parse_literal_address("fd12::1"), 443));
-  CHECK(policy.refuse(*parse_literal_address("11.0.0.1"), 443) == std::nullopt);  // public
+  CHECK(policy.refuse(*parse_literal_address("11.0.0.1"), 443) == std::nullopt); // public
   CHECK(policy.refuse(*parse_literal_address("192.168.0.1"), 443));
   CHECK(policy.refuse(*parse_literal_address("fc00::1"), 443));
 }
@@ -66,8 +66,8 @@ TEST_CASE("a listener on all addresses is no destination by any local address") 
 TEST_CASE("a network is an address and a prefix without bits behind it") {
   for (const char* good : {"10.0.0.0/8", "0.0.0.0/0", "1.2.3.4", "1.2.3.4/32", "fd00::/8", "::1", "::/0"})
     CHECK_MESSAGE(ip_network::parse(good), good);
-  for (const char* bad : {"", "10.0.0.0/33", "10.0.0.1/8", "10/8", "010.0.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "fd00::1/8",
-                          "::/129", "localhost", "10.0.0.0/8/8", "10.0.0.0/ 8", "10.0.0.0/0008"})
+  for (const char* bad : {"", "10.0.0.0/33", "10.0.0.1/8", "10/8", "010.0.0.0/8", "10.0.0.0/", "10.0.0.0/-1",
+                          "fd00::1/8", "::/129", "localhost", "10.0.0.0/8/8", "10.0.0.0/ 8", "10.0.0.0/0008"})
     CHECK_FALSE_MESSAGE(ip_network::parse(bad), bad);
   const auto network = *ip_network::parse("172.16.0.0/12");
   CHECK(network.contains(*parse_literal_address("172.31.255.255")));

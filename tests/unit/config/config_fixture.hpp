@@ -72,4 +72,4 @@ inline std::string all_of(const problem_list& problems) {
 #define CHECK_PROBLEM(problems, path, what) CHECK_MESSAGE(has_problem(problems, path, what), all_of(problems))
 #define CHECK_NO_PROBLEM(problems) CHECK_MESSAGE((problems).empty(), all_of(problems))
 
-}  // namespace weir
+} // namespace weir

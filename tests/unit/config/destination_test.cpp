@@ -28,7 +28,7 @@ bool mentions(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a file destination is an absolute directory") {
   const auto parsed = parse_destination("file:///var/tmp/my%20logs/{DATE}/", rules_with());
@@ -40,8 +40,9 @@ TEST_CASE("a file destination is an absolute directory") {
 
 TEST_CASE("an https destination keeps its parameters and turns header_ ones into headers") {
   const auto parsed = parse_destination(
-    "https://Logs.Example.com:8443/push/a%20b?Api-Key=k%26&header_Authorization=Splunk%20T%2BN&format=x&header_X-A=1+2",
-    rules_with());
+      "https://Logs.Example.com:8443/push/"
+      "a%20b?Api-Key=k%26&header_Authorization=Splunk%20T%2BN&format=x&header_X-A=1+2",
+      rules_with());
   REQUIRE_MESSAGE(parsed.value, parsed.error);
   CHECK_EQ(parsed.value->kind, destination_kind::https);
   CHECK_EQ(parsed.value->host, "logs.example.com");
@@ -64,58 +65,57 @@ TEST_CASE("http:// is refused unless the operator allows it") {
 }
 
 TEST_CASE("SEC-03: no form of a loopback, private, link-local or unspecified address is a destination") {
-  for (const char* host :
-       {"127.0.0.1",
-        "127.1",
-        "127.0.0.1.",
-        "2130706433",
-        "0x7f000001",
-        "0x7f.0.0.1",
-        "0177.0.0.1",
-        "017700000001",
-        "localhost",
-        "LOCALHOST",
-        "localhost.",
-        "a.localhost",
-        "10.0.0.1",
-        "10.1",
-        "172.16.0.1",
-        "172.31.255.255",
-        "192.168.1.1",
-        "169.254.169.254",
-        "0xa9fea9fe",
-        "2852039166",
-        "0.0.0.0",
-        "0",
-        "0x0",
-        "00",
-        "100.64.0.1",
-        "192.0.0.1",
-        "198.18.0.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "4294967295",
-        "[::1]",
-        "[::]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[0:0:0:0:0:ffff:10.0.0.1]",
-        "[::127.0.0.1]",
-        "[fe80::1]",
-        "[fc00::1]",
-        "[fd12:3456::1]",
-        "[fec0::1]",
-        "[ff02::1]",
-        "[64:ff9b::7f00:1]",
-        "[64:ff9b:1::1]",
-        "[2002:7f00:1::]",
-        "[2001::1]",
-        "[2001:db8::1]",
-        "4294967296",
-        "256.256.256.256",
-        "1.2.3.4.5",
-        "0x",
-        "0x.example.0x1g"})
+  for (const char* host : {"127.0.0.1",
+                           "127.1",
+                           "127.0.0.1.",
+                           "2130706433",
+                           "0x7f000001",
+                           "0x7f.0.0.1",
+                           "0177.0.0.1",
+                           "017700000001",
+                           "localhost",
+                           "LOCALHOST",
+                           "localhost.",
+                           "a.localhost",
+                           "10.0.0.1",
+                           "10.1",
+                           "172.16.0.1",
+                           "172.31.255.255",
+                           "192.168.1.1",
+                           "169.254.169.254",
+                           "0xa9fea9fe",
+                           "2852039166",
+                           "0.0.0.0",
+                           "0",
+                           "0x0",
+                           "00",
+                           "100.64.0.1",
+                           "192.0.0.1",
+                           "198.18.0.1",
+                           "224.0.0.1",
+                           "255.255.255.255",
+                           "4294967295",
+                           "[::1]",
+                           "[::]",
+                           "[::ffff:127.0.0.1]",
+                           "[::ffff:7f00:1]",
+                           "[0:0:0:0:0:ffff:10.0.0.1]",
+                           "[::127.0.0.1]",
+                           "[fe80::1]",
+                           "[fc00::1]",
+                           "[fd12:3456::1]",
+                           "[fec0::1]",
+                           "[ff02::1]",
+                           "[64:ff9b::7f00:1]",
+                           "[64:ff9b:1::1]",
+                           "[2002:7f00:1::]",
+                           "[2001::1]",
+                           "[2001:db8::1]",
+                           "4294967296",
+                           "256.256.256.256",
+                           "1.2.3.4.5",
+                           "0x",
+                           "0x.example.0x1g"})
     CHECK_MESSAGE(error_of("https://" + std::string{host} + "/x") != "", host);
   for (const char* other : {"gopher://127.0.0.1/", "ftp://example.com/", "HTTPS://example.com/", "example.com/x", "//x",
                             "https:/example.com", "https://", "https:///x", "https://:443/x", "https://./x"})
@@ -123,8 +123,9 @@ TEST_CASE("SEC-03: no form of a loopback, private, link-local or unspecified add
 }
 
 TEST_CASE("public addresses are destinations") {
-  for (const char* host : {"1.1.1.1", "8.8.8.8:8443", "172.15.0.1", "172.32.0.1", "[2606:4700::1111]",
-                           "[2606:4700::1111]:8443", "[64:ff9b::808:808]", "logs.example.com", "a-b.example", "1a.example"})
+  for (const char* host :
+       {"1.1.1.1", "8.8.8.8:8443", "172.15.0.1", "172.32.0.1", "[2606:4700::1111]", "[2606:4700::1111]:8443",
+        "[64:ff9b::808:808]", "logs.example.com", "a-b.example", "1a.example"})
     CHECK_EQ(error_of("https://" + std::string{host} + "/x"), "");
 }
 
@@ -192,11 +193,11 @@ TEST_CASE("SEC-04: a line break, NUL or other odd byte is refused wherever it st
       text.insert(at, 1, odd);
       CHECK_MESSAGE(error_of(text) != "", at);
     }
-  for (const char* bad : {"https://exa%0d%0ample.com/", "https://example.com/a%0d%0ab", "https://example.com/a%00b",
-                          "https://example.com/a#b", "https://user:pw@example.com/", "https://example.com@127.0.0.1/",
-                          "https://example.com:0/", "https://example.com:65536/", "https://example.com:/",
-                          "https://example.com:80x/", "https://[::1/", "https://[2606:4700::1]x/", "https://-a.com/",
-                          "https://a..b/", "https://[fe80::1%25eth0]/"})
+  for (const char* bad :
+       {"https://exa%0d%0ample.com/", "https://example.com/a%0d%0ab", "https://example.com/a%00b",
+        "https://example.com/a#b", "https://user:pw@example.com/", "https://example.com@127.0.0.1/",
+        "https://example.com:0/", "https://example.com:65536/", "https://example.com:/", "https://example.com:80x/",
+        "https://[::1/", "https://[2606:4700::1]x/", "https://-a.com/", "https://a..b/", "https://[fe80::1%25eth0]/"})
     CHECK_MESSAGE(error_of(bad) != "", bad);
 }
 

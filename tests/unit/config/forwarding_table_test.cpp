@@ -17,7 +17,7 @@ forwarding_entry entry_of(std::uint64_t job) {
   return {job_id{job}, job * 7, static_cast<tenant_index>(job), static_cast<settings_index>(job)};
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a scope is entitled in the dataset of its job and in no other") {
   forwarding_table_builder builder({scope_kind::zones, scope_kind::zones, scope_kind::accounts}, 3);
