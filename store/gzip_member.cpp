@@ -27,6 +27,7 @@ constexpr std::uint8_t reserved_flags = 0xe0;
 // RFC 1952 bounds FEXTRA by its 16-bit length but neither name nor comment.
 constexpr std::size_t max_header_bytes = 256 * 1024;
 constexpr std::size_t read_step_bytes = 64 * 1024;
+constexpr std::size_t readable_behind = 64;
 constexpr std::size_t ratio_free_bytes = 64 * 1024;
 
 std::uint8_t* put_le64(std::uint8_t* to, std::uint64_t x) noexcept {
@@ -293,10 +294,10 @@ member_status member_reader::state::read_data(decoded_member& member) {
   std::size_t produced = 0;
   for (;;) {
     const bool ended = available == 0 && !refill();
-    if (produced == output.size())
+    if (produced + readable_behind >= output.size())
       output.resize(std::max(2 * output.size(), read_step_bytes));
     const auto feed = std::min<std::size_t>(available, 1u << 30);
-    const auto room = std::min<std::size_t>(output.size() - produced, 1u << 30);
+    const auto room = std::min<std::size_t>(output.size() - readable_behind - produced, 1u << 30);
     inflate.next_in = const_cast<std::uint8_t*>(next);
     inflate.avail_in = static_cast<std::uint32_t>(feed);
     inflate.next_out = output.data() + produced;

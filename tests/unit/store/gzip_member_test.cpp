@@ -95,7 +95,8 @@ TEST_CASE("members of every size are read by zlib exactly as they were sealed") 
   std::mt19937_64 random{seed};
   member_sealer sealer;
   std::string object, expected;
-  for (const auto size : {0, 1, 2, 100, 1'000, 8'190, 8'191, 8'192, 8'193, 65'535, 65'536, 262'144, 3'000'000}) {
+  for (const auto size :
+       {0, 1, 2, 100, 1'000, 8'190, 8'191, 8'192, 8'193, 16'383, 16'384, 65'535, 65'536, 262'144, 3'000'000}) {
     std::string raw;
     while (raw.size() < static_cast<std::size_t>(size))
       raw += some_event(random, 100 + random() % 300) + "\n";
