@@ -151,7 +151,7 @@ void toml_section::share(std::string_view key, double& into, const bounds<double
   if (const auto* node = get(key)) {
     if (!node->is_number())
       return problem(key, fmt::format("is {}; a share of 1 is needed: {}", kind_of(*node), rule));
-    into = *node->value<double>();
+    into = node->is_integer() ? static_cast<double>(node->as_integer()->get()) : node->as_floating_point()->get();
   }
   if (!(into >= in.least && into <= in.most)) // not a number is out of bounds too
     return problem(key, fmt::format("is {:g}; {}", into, rule));
