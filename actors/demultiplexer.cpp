@@ -4,8 +4,9 @@
 
 namespace weir {
 
-demultiplexer::demultiplexer(std::size_t shards, shard_of where, std::shared_ptr<credit_window> memory)
-  : where_(std::move(where)), memory_(std::move(memory)), targets_(shards) {}
+demultiplexer::demultiplexer(std::size_t shards, shard_of where, std::shared_ptr<credit_window> memory,
+                             std::shared_ptr<tenant_shares> shares)
+  : where_(std::move(where)), memory_(std::move(memory)), shares_(std::move(shares)), targets_(shards) {}
 
 demultiplexer::result demultiplexer::split(const routed_batch& routed, const snapshot_ptr& snapshot) {
   result out;
@@ -43,6 +44,16 @@ demultiplexer::result demultiplexer::split(const routed_batch& routed, const sna
 
 void demultiplexer::offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,
                           const config_snapshot& snapshot) {
+  const auto* lines = routed.lines.data() + group.first_line;
+  std::uint64_t raw_bytes = 0;
+  for (std::uint32_t i = 0; i < group.lines; ++i)
+    raw_bytes += lines[i].size;
+  credit share;
+  if (!shares_->admit(snapshot.version, entry.tenant, raw_bytes, share)) {
+    ticket duty{routed.origin->root.shared()};
+    duty.shed(entry.job, shed_reason::tenant_share, group.lines, group.scope);
+    return;
+  }
   const auto settings = snapshot.jobs.at(entry.settings);
   const bool render = settings.field_names != nullptr && !settings.field_names->empty();
   auto& target = targets_[where_(entry.job)];
@@ -53,7 +64,7 @@ void demultiplexer::offer(const routed_batch& routed, const scope_group& group, 
   x.lines = group.lines;
   x.scope = group.scope;
   x.duty = ticket{routed.origin->root.shared()};
-  const auto* lines = routed.lines.data() + group.first_line;
+  x.share = std::move(share);
   if (render) {
     auto& renderer = renderer_for(*settings.field_names);
     for (std::uint32_t i = 0; i < group.lines; ++i) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "actors/event_scanner.hpp"
+#include "actors/tenant_shares.hpp"
 #include "config/config_snapshot.hpp"
 #include "messages/credit.hpp"
 #include "messages/interfaces.hpp"
@@ -27,8 +28,10 @@ class demultiplexer {
     std::vector<std::pair<std::size_t, slice_batch_ptr>> batches;  ///< By shard.
   };
 
-  /// `memory` pays for rendered copies: what it refuses is shed.
-  demultiplexer(std::size_t shards, shard_of where, std::shared_ptr<credit_window> memory);
+  /// `memory` pays for rendered copies, `shares` bounds what one tenant has under way: what they
+  /// refuse is shed.
+  demultiplexer(std::size_t shards, shard_of where, std::shared_ptr<credit_window> memory,
+                std::shared_ptr<tenant_shares> shares);
 
   /// Checks entitlement again, under the receiver's own snapshot, and cuts the slices. Each slice
   /// gets its ticket here; the batch's root is still the caller's to settle.
@@ -48,6 +51,7 @@ class demultiplexer {
 
   shard_of where_;
   std::shared_ptr<credit_window> memory_;
+  std::shared_ptr<tenant_shares> shares_;
   std::vector<target> targets_;
   std::string text_;  // rendered, of the body at hand
   std::map<const std::vector<std::string>*, std::unique_ptr<field_renderer>> renderers_;

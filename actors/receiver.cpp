@@ -61,7 +61,7 @@ receiver_actor::behavior_type receiver(receiver_self self, receiver_parts parts)
   set_guard_rails(self, "receiver");
   auto directory = parts.directory;
   self->state.sorter = std::make_unique<demultiplexer>(
-    directory->shard_count(), [directory](job_id job) { return directory->shard_of(job); }, parts.memory);
+    directory->shard_count(), [directory](job_id job) { return directory->shard_of(job); }, parts.memory, parts.shares);
   self->state.parts = std::move(parts);
   return {
     [self](const routed_batch_ptr& routed) { receive(self, routed); },

@@ -13,6 +13,7 @@ namespace weir {
 struct receiver_parts {
   std::shared_ptr<node_directory> directory;
   std::shared_ptr<credit_window> memory;  ///< In-flight budget; pays for rendered copies.
+  std::shared_ptr<tenant_shares> shares;
   std::shared_ptr<receiver_metrics> metrics;
 };
 

@@ -43,8 +43,11 @@ void answer_drain(shard_self self) {
   auto& state = self->state;
   if (!state.draining.pending())
     return;
-  if (!state.data->anything_open() && state.data->sealed_bytes() == 0 && state.data->groups_under_way() == 0)
-    state.draining.deliver(drained{});
+  if (state.data->anything_open() || state.data->sealed_bytes() > 0 || state.data->groups_under_way() > 0)
+    return;
+  state.data->hasten();
+  announce_due(self);
+  state.draining.deliver(drained{});
 }
 
 /// Seals what should wait no longer and hands it on; keeps the timer running while anything is open.

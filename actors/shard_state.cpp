@@ -309,7 +309,7 @@ bool shard_state::is_due(const job_slot& job, time_point now) const {
   if (job.uncut_events <= 0 || !job.limits.pushed)
     return false;
   const auto& limits = job.limits;
-  return now >= job.uncut_since + limits.interval
+  return now - limits.interval >= job.uncut_since
          || (limits.max_events != 0 && job.uncut_events >= static_cast<std::int64_t>(limits.max_events))
          || (limits.max_bytes != 0 && job.uncut_bytes >= static_cast<std::int64_t>(limits.max_bytes));
 }
@@ -325,6 +325,13 @@ void shard_state::watch(std::uint32_t index, time_point now) {
   } else if (!slot.watched) {
     slot.watched = true;
     wheel_.enter(index, slot.uncut_since + slot.limits.interval);
+  }
+}
+
+void shard_state::hasten() {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].uncut_since = {};
+    watch(i, time_point::max());
   }
 }
 

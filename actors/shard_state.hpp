@@ -72,6 +72,8 @@ class shard_state {
   void returned(sealed_group& group, time_point now);
   std::uint64_t groups_under_way() const noexcept { return groups_under_way_; }
 
+  /// Whatever no cut has taken is to be pushed now, whatever the jobs' intervals say. For shutdown.
+  void hasten();
   /// Appends the jobs that have something to push and were not announced yet.
   void take_due(time_point now, std::vector<job_id>& due);
 

@@ -98,7 +98,7 @@ void settle(writer_self self, open_group& group, const caf::error& why) {
       give_back(*sealed, durable, disk_full);
     } else if (auto* records = std::get_if<store_writer_state::records>(&x)) {
       if (durable)
-        records->answer.deliver(caf::unit);
+        records->answer.deliver(recorded{});
       else
         records->answer.deliver(caf::error{why});
     } else if (auto* account = std::get_if<body_account_ptr>(&x)) {
@@ -177,8 +177,8 @@ store_writer_actor::behavior_type store_writer(writer_self self, store_writer_pa
   self->send(self, upkeep_tick{});
   return {
     [self](const sealed_group_ptr& group) { enqueue(self, group); },
-    [self](const record_group_ptr& group) -> caf::result<caf::unit_t> {
-      auto answer = self->make_response_promise<caf::unit_t>();
+    [self](const record_group_ptr& group) -> caf::result<recorded> {
+      auto answer = self->make_response_promise<recorded>();
       enqueue(self, store_writer_state::records{group, answer});
       return answer;
     },

@@ -30,7 +30,7 @@ struct store_writer_state {
 
   struct records {
     record_group_ptr group;
-    caf::typed_response_promise<caf::unit_t> answer;
+    caf::typed_response_promise<recorded> answer;
   };
   struct drain_mark {
     caf::typed_response_promise<drained> answer;

@@ -115,6 +115,7 @@ struct slice {
   std::uint32_t bytes = 0;       ///< Of the lines with a line end each.
   std::string_view scope;        ///< Bare id; points into the body or its scope.
   ticket duty;
+  credit share;                  ///< Of its tenant's memory, while that is contended.
 };
 
 /// What a receiver hands to a shard: the slices of one body that belong to its jobs.

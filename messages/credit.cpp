@@ -48,6 +48,7 @@ credit& credit::operator=(credit&& other) noexcept {
     release();
     window_ = std::move(other.window_);
     bytes_ = other.bytes_;
+    second_ = std::move(other.second_);
   }
   return *this;
 }
@@ -55,6 +56,7 @@ credit& credit::operator=(credit&& other) noexcept {
 void credit::release() noexcept {
   if (auto window = std::move(window_))
     window->give_back(bytes_);
+  second_.reset();
 }
 
 }  // namespace weir

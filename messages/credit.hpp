@@ -51,10 +51,13 @@ class credit {
 
   std::uint64_t bytes() const noexcept { return bytes_; }
   void release() noexcept;
+  /// Holds another one, too, until this one is given back: a share within a whole.
+  void also(credit other) { second_ = std::make_unique<credit>(std::move(other)); }
 
  private:
   std::shared_ptr<credit_window> window_;
   std::uint64_t bytes_ = 0;
+  std::unique_ptr<credit> second_;
 };
 
 }  // namespace weir

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "actors/bounded_mailbox.hpp"
+#include "actors/cut_planner.hpp"
+#include "actors/node_directory.hpp"
+#include "config/destination.hpp"
+#include "messages/interfaces.hpp"
+#include "store/store.hpp"
+#include "telemetry/role_metrics.hpp"
+
+namespace weir {
+
+struct buffer_settings {
+  std::chrono::seconds max_age{72 * 3600};           ///< Older undelivered events expire.
+  std::chrono::seconds passivate_after{60};          ///< Idle for this long, the actor goes.
+  std::chrono::seconds dead_letter_age{7 * 24 * 3600};
+  std::uint32_t max_dead_in_a_row = 10;              ///< Dead letters without a success between; then wait.
+  destination_rules rules;
+};
+
+struct buffer_parts {
+  job_id job{};
+  buffer_settings settings;
+  environment world;
+  std::shared_ptr<store::segmented_store> store;
+  std::shared_ptr<node_directory> directory;
+  std::shared_ptr<buffer_metrics> metrics;
+  snapshot_ptr snapshot;
+};
+
+struct buffer_state {
+  static constexpr const char* name = "buffer";
+  static constexpr std::uint64_t mailbox_limit = 256;  ///< One pusher and one supervisor speak to it.
+
+  buffer_parts parts;
+  std::optional<proto::Cut> open;   ///< The open cut, as the store has it.
+  bool writing = false;             ///< A record of ours is under way; nothing is decided meanwhile.
+  bool wanted = false;              ///< The pusher knows of us and has not finished.
+  std::uint64_t heard = 0;          ///< `jobs_due` so far.
+  std::uint32_t dead_in_a_row = 0;
+  std::chrono::steady_clock::time_point idle_since{};
+  std::string trouble;              ///< Why the destination does not take it; empty: it does.
+};
+
+/// One active job's durable queue as far as it is not data: reads and leases for the pusher, cuts,
+/// commits, splits, dead letters, expiry. The events themselves are the shard's and the store's.
+///
+/// One cut is open at a time, so objects come in order. Everything it decides is a record, durable
+/// before anybody acts on it; after a crash a new actor goes on from the store. Reads block for the
+/// length of a page-cache read. An idle one tells its supervisor and is stopped.
+buffer_actor::behavior_type buffer(bounded_pointer<buffer_actor, buffer_state> self, buffer_parts parts);
+
+}  // namespace weir

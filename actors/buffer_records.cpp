@@ -1,0 +1,115 @@
+#include "actors/buffer_records.hpp"
+
+#include <fmt/format.h>
+
+#include "actors/cut_planner.hpp"
+#include "actors/object_assembly.hpp"
+
+namespace weir {
+
+namespace {
+
+constexpr std::size_t max_expired_blocks = 10'000;
+
+}  // namespace
+
+std::uint64_t wall_ns(const environment& world) {
+  return static_cast<std::uint64_t>(
+    std::chrono::duration_cast<std::chrono::nanoseconds>(world.clock->wall().time_since_epoch()).count());
+}
+
+store::append_record cut_record(job_id job, const proto::Cut& cut) {
+  store::append_record record;
+  record.kind = store::record_kind::cut;
+  record.job = job;
+  record.range = range_of(cut);
+  cut.SerializeToString(&record.meta);
+  return record;
+}
+
+store::append_record commit_record(job_id job, const proto::Cut& part, std::uint64_t at_ns) {
+  proto::Commit commit;
+  commit.set_generation(part.generation());
+  commit.set_first(part.first());
+  commit.set_count(part.count());
+  commit.set_object_name(part.object_name());
+  commit.set_at_ns(at_ns);
+  store::append_record record;
+  record.kind = store::record_kind::commit;
+  record.job = job;
+  record.range = range_of(part);
+  commit.SerializeToString(&record.meta);
+  return record;
+}
+
+store::append_record trim_record(job_id job, const sequence_range& range, proto::Trim::Reason reason) {
+  proto::Trim trim;
+  trim.set_generation(number(range.generation));
+  trim.set_first(range.first);
+  trim.set_count(range.count);
+  trim.set_reason(reason);
+  store::append_record record;
+  record.kind = store::record_kind::trim;
+  record.job = job;
+  record.range = range;
+  trim.SerializeToString(&record.meta);
+  return record;
+}
+
+caf::expected<std::vector<store::append_record>> dead_letter_records(const store::segmented_store& store, job_id job,
+                                                                     const proto::Cut& part, int status,
+                                                                     const std::string& reason, std::uint64_t at_ns) {
+  const auto range = range_of(part);
+  proto::BlockMeta meta;
+  std::string payload;
+  auto tools = std::make_unique<assembly_tools>();  // half a megabyte, and dead letters are rare
+  object_assembly assembly{job, range};
+  for (const auto& info : store.blocks(job, max_expired_blocks, range)) {
+    auto block = store.read(job, info.range);
+    if (!block)
+      return std::move(block.error());
+    if (meta.received_first_ns() == 0)
+      meta = block->meta;
+    if (const auto result = assembly.push(*tools, block->range, block->meta.raw_bytes(), block->payload); result != assembly_result::ok)
+      return make_error(errc::corrupt, std::string{name_of(result)});
+    payload += assembly.pull();
+  }
+  assembly.finish(*tools);
+  while (!assembly.done())
+    payload += assembly.pull();
+  meta.clear_batches();
+  meta.set_dead_reason(fmt::format("{} {}", status, reason));
+  meta.set_dead_at_ns(at_ns);
+  store::append_record dead;
+  dead.kind = store::record_kind::dead;
+  dead.job = job;
+  dead.range = range;
+  meta.SerializeToString(&dead.meta);
+  dead.payload = std::make_shared<const std::string>(std::move(payload));
+  std::vector<store::append_record> records;
+  records.push_back(std::move(dead));
+  records.push_back(trim_record(job, range, proto::Trim::DEAD_LETTERED));
+  return records;
+}
+
+std::optional<sequence_range> expired_range(const store::segmented_store& store, job_id job,
+                                            const std::optional<proto::Cut>& open, std::uint64_t before_seconds) {
+  std::optional<sequence_range> result;
+  const auto open_end = open ? open->first() + open->count() : 0;
+  for (const auto& x : store.blocks(job, max_expired_blocks)) {
+    // The first event of the next block came after the last of this one: a block is old when its
+    // own first event and with it, to within a linger, its last one is.
+    if (x.arrival_seconds >= before_seconds)
+      break;
+    if (result && (result->generation != x.range.generation || result->end() != x.range.first))
+      break;
+    if (!result)
+      result = sequence_range{x.range.generation, x.range.first, 0};
+    result->count = x.range.end() - result->first;
+  }
+  if (result && open && number(result->generation) == open->generation() && result->end() < open_end)
+    return std::nullopt;
+  return result;
+}
+
+}  // namespace weir

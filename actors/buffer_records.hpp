@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "messages/environment.hpp"
+#include "messages/ids.hpp"
+#include "store/store.hpp"
+
+/// The records by which a buffer decides, and the decisions that need only the store: no actor here.
+namespace weir {
+
+/// Wall clock in nanoseconds since 1970.
+std::uint64_t wall_ns(const environment& world);
+
+store::append_record cut_record(job_id job, const proto::Cut& cut);
+store::append_record commit_record(job_id job, const proto::Cut& part, std::uint64_t at_ns);
+store::append_record trim_record(job_id job, const sequence_range& range, proto::Trim::Reason reason);
+
+/// The events of `part` as a dead letter with the reason, and the trim that takes them out of the
+/// queue; both belong into one group. Errors: those of reading.
+caf::expected<std::vector<store::append_record>> dead_letter_records(const store::segmented_store& store, job_id job,
+                                                                     const proto::Cut& part, int status,
+                                                                     const std::string& reason, std::uint64_t at_ns);
+
+/// The oldest events that arrived before `before_seconds`, as one range of one generation; of an open
+/// cut all parts that are left or none. At most 10,000 blocks at a time.
+std::optional<sequence_range> expired_range(const store::segmented_store& store, job_id job,
+                                            const std::optional<proto::Cut>& open, std::uint64_t before_seconds);
+
+}  // namespace weir

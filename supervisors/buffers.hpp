@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <unordered_map>
+
+#include "actors/bounded_mailbox.hpp"
+#include "actors/buffer.hpp"
+#include "messages/interfaces.hpp"
+#include "supervisors/supervised_children.hpp"
+
+namespace weir {
+
+struct buffers_parts {
+  buffer_parts child;    ///< What every buffer gets; its job and snapshot are filled in.
+  restart_limits limits; ///< Of each buffer; beyond them it is parked.
+};
+
+struct buffers_state {
+  static constexpr const char* name = "buffers";
+  static constexpr std::uint64_t mailbox_limit = 1'100'000; ///< Every active buffer may want to leave at once.
+
+  struct active {
+    std::uint64_t told = 0; ///< `jobs_due` sent to this instance.
+    bool leaving = false;   ///< Told to exit; what is due meanwhile waits here.
+    bool due = false;
+  };
+
+  buffers_parts parts;
+  std::optional<supervised_children> children;
+  std::unordered_map<std::uint64_t, active> jobs;
+  snapshot_ptr snapshot;
+};
+
+/// Supervises the buffers, one child a job: wakes them when a shard says that something is due, lets
+/// idle ones go in two steps, restarts crashed ones with growing delay and parks a hopeless one with
+/// its reason, without any of the others noticing.
+buffers_actor::behavior_type buffers(bounded_pointer<buffers_actor, buffers_state> self, buffers_parts parts);
+
+} // namespace weir

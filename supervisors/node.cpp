@@ -1,0 +1,407 @@
+#include "supervisors/node.hpp"
+
+#include <limits>
+
+#include <caf/all.hpp>
+
+#include "actors/forwarder.hpp"
+#include "actors/pusher.hpp"
+#include "actors/receiver.hpp"
+#include "actors/shard.hpp"
+#include "actors/store_writer.hpp"
+#include "supervisors/buffers.hpp"
+#include "supervisors/node_watch.hpp"
+#include "supervisors/supervisor.hpp"
+#include "telemetry/log.hpp"
+
+namespace weir {
+
+namespace {
+
+constexpr std::uint64_t messages_per_edge = 4'096;
+constexpr std::uint64_t unbounded = std::numeric_limits<std::uint64_t>::max() / 2;
+constexpr std::uint64_t writer_edge_bytes = 64ull << 20; // of one shard: a second of the disk
+constexpr std::chrono::seconds stop_patience{10};
+
+/// A part of the node's metrics that keeps the whole alive.
+template <class T>
+std::shared_ptr<T> part(const std::shared_ptr<node_metrics_set>& all, T& one) {
+  return {all, &one};
+}
+
+std::shared_ptr<credit_window> window(std::uint64_t bytes, std::uint64_t messages = messages_per_edge) {
+  return std::make_shared<credit_window>(credit_window::limits{bytes, messages});
+}
+
+store::settings store_settings(const node_config& config) {
+  store::settings how;
+  how.directory = config.data_dir + "/store";
+  how.segment_bytes = config.store.segment_bytes;
+  how.group_bytes = config.store.group_bytes;
+  how.spare_segments = config.store.spare_segments;
+  how.free_reserve = config.store.free_reserve;
+  how.refuse_new_buffers_at = config.limits.disk_refuse_new_buffers_at;
+  how.refuse_appends_at = config.limits.disk_refuse_appends_at;
+  how.max_bytes = config.limits.store_max_bytes;
+  how.window_batches = config.limits.window_batches;
+  how.window_age = config.limits.window_age;
+  return how;
+}
+
+push_policy::push_settings push_settings_of(const pusher_config& config) {
+  push_policy::push_settings how;
+  how.slots = config.slots;
+  how.tenant_slots = config.slots_per_tenant;
+  how.proven_share = config.healthy_share;
+  how.slow_after = config.no_progress;
+  how.retries = {config.retry_first, config.retry_most};
+  how.probe_within = std::chrono::duration_cast<std::chrono::seconds>(config.probe_interval);
+  return how;
+}
+
+} // namespace
+
+node::node(caf::actor_system& system, node_parts parts)
+    : system_(system), parts_(std::move(parts)), snapshot_(parts_.snapshot) {}
+
+node::~node() {
+  if (!stopped_)
+    stop(std::chrono::milliseconds{0}, [] { return true; });
+}
+
+caf::expected<std::unique_ptr<node>> node::start(caf::actor_system& system, node_parts parts) {
+  std::unique_ptr<node> made{new node{system, std::move(parts)}};
+  made->stopped_ = true; // until something runs
+  if (auto why = made->open_store())
+    return why;
+  made->make_shared_parts();
+  if (auto why = made->start_tree())
+    return why;
+  made->stopped_ = false;
+  return made;
+}
+
+caf::error node::open_store() {
+  const auto how = store_settings(parts_.config);
+  if (auto why = parts_.world.disk->make_directories(how.directory))
+    return make_error(errc::store_failed, "cannot make " + how.directory + ": " + why.message());
+  auto opened = store::segmented_store::open(how, parts_.world);
+  if (!opened)
+    return std::move(opened.error());
+  store_ = std::move(opened->store);
+  recovery_ = opened->report;
+  return caf::none;
+}
+
+void node::make_shared_parts() {
+  const auto& config = parts_.config;
+  const auto cores = config.threads.data;
+  metrics_ = std::make_shared<node_metrics_set>();
+  metrics_->store.recovery_seconds.Set(std::chrono::duration<double>(recovery_.took).count());
+  status_ = std::make_shared<node_status>();
+  directory_ = std::make_shared<node_directory>(cores, cores, config.threads.shards);
+  credentials_ = std::make_shared<weir::credentials>(config.tokens);
+  memory_ = window(config.limits.in_flight_bytes, unbounded);
+  on_the_way_ = window(unbounded, unbounded);
+  shares_ = std::make_shared<tenant_shares>(memory_, config.limits.tenant_share);
+  buffer_admission::limits admitted;
+  admitted.buffers = config.limits.buffers;
+  admitted.creations_per_second = admitted.burst = config.limits.buffer_creation_rate;
+  admission_ = std::make_shared<buffer_admission>(admitted);
+  admission_->expect(snapshot_->table.entry_count());
+  pushes_ = std::make_shared<push_overview>();
+  intake_parts door;
+  door.world = parts_.world;
+  door.store = store_;
+  door.status = status_;
+  door.directory = directory_;
+  door.credentials = credentials_;
+  door.memory = memory_;
+  door.on_the_way = on_the_way_;
+  door.metrics = part(metrics_, metrics_->forwarder);
+  door.sender_share = config.limits.tenant_share;
+  intake_ = std::make_shared<intake>(std::move(door));
+}
+
+child_spec node::writer_child() {
+  return {"store_writer",
+          [this]() -> caf::expected<caf::actor> {
+            store_writer_parts parts;
+            parts.store = store_;
+            parts.status = status_;
+            parts.directory = directory_;
+            parts.metrics = part(metrics_, metrics_->store);
+            parts.group_bytes = parts_.config.store.group_bytes;
+            auto made = parts_.own_threads ? system_.spawn<caf::detached>(store_writer, std::move(parts))
+                                           : system_.spawn(store_writer, std::move(parts));
+            directory_->enter_writer({made, nullptr});
+            return caf::actor_cast<caf::actor>(made);
+          },
+          restart::permanent, stop_patience};
+}
+
+/// Shards, then receivers, which hand them slices: when a shard dies, its receivers begin anew, too.
+child_spec node::shards_and_receivers() {
+  supervisor_spec spec;
+  spec.name = "shards";
+  spec.how = strategy::rest_for_one;
+  for (std::size_t i = 0; i < directory_->shard_count(); ++i) {
+    spec.children.push_back({"shard-" + std::to_string(i),
+                             [this, i]() -> caf::expected<caf::actor> {
+                               shard_parts parts;
+                               parts.index = i;
+                               parts.settings.block_bytes = parts_.config.buffer.block_bytes;
+                               parts.settings.linger = parts_.config.buffer.linger;
+                               parts.settings.default_quota_bytes = parts_.config.limits.job_bytes;
+                               parts.settings.window_batches = parts_.config.limits.window_batches;
+                               parts.world = parts_.world;
+                               parts.store = store_;
+                               parts.admission = admission_;
+                               parts.status = status_;
+                               parts.directory = directory_;
+                               parts.writer_window = window(writer_edge_bytes);
+                               parts.on_the_way = on_the_way_;
+                               parts.metrics = part(metrics_, metrics_->shard);
+                               auto made = system_.spawn(shard, std::move(parts));
+                               caf::anon_send(made, snapshot());
+                               directory_->enter_shard(i, {made, window(parts_.config.limits.in_flight_bytes)});
+                               return caf::actor_cast<caf::actor>(made);
+                             },
+                             restart::permanent, stop_patience});
+  }
+  for (std::size_t i = 0; i < directory_->receiver_count(); ++i) {
+    spec.children.push_back({"receiver-" + std::to_string(i),
+                             [this, i]() -> caf::expected<caf::actor> {
+                               receiver_parts parts;
+                               parts.directory = directory_;
+                               parts.memory = memory_;
+                               parts.shares = shares_;
+                               parts.metrics = part(metrics_, metrics_->receiver);
+                               auto made = system_.spawn(receiver, std::move(parts));
+                               caf::anon_send(made, snapshot());
+                               directory_->enter_receiver(i, {made, window(parts_.config.limits.in_flight_bytes)});
+                               return caf::actor_cast<caf::actor>(made);
+                             },
+                             restart::permanent, stop_patience});
+  }
+  return {"shards",
+          [this, spec = std::move(spec)]() -> caf::expected<caf::actor> {
+            return caf::actor_cast<caf::actor>(system_.spawn(supervisor, spec, parts_.world));
+          },
+          restart::permanent, std::chrono::seconds{30}};
+}
+
+child_spec node::forwarders() {
+  supervisor_spec spec;
+  spec.name = "forwarders";
+  for (std::size_t i = 0; i < directory_->forwarder_count(); ++i) {
+    spec.children.push_back({"forwarder-" + std::to_string(i),
+                             [this, i]() -> caf::expected<caf::actor> {
+                               forwarder_parts parts;
+                               parts.index = i;
+                               parts.limits.max_event_bytes = parts_.config.limits.max_event_bytes;
+                               parts.limits.max_depth = parts_.config.http.max_json_depth;
+                               parts.directory = directory_;
+                               parts.metrics = part(metrics_, metrics_->forwarder);
+                               auto made = system_.spawn(forwarder, std::move(parts));
+                               caf::anon_send(made, snapshot());
+                               directory_->enter_forwarder(i, {made, nullptr});
+                               return caf::actor_cast<caf::actor>(made);
+                             },
+                             restart::permanent, stop_patience});
+  }
+  return {"forwarders",
+          [this, spec = std::move(spec)]() -> caf::expected<caf::actor> {
+            return caf::actor_cast<caf::actor>(system_.spawn(supervisor, spec, parts_.world));
+          },
+          restart::permanent, std::chrono::seconds{30}};
+}
+
+child_spec node::buffers_child() {
+  return {"buffers",
+          [this]() -> caf::expected<caf::actor> {
+            buffers_parts parts;
+            auto& child = parts.child;
+            child.settings.max_age = parts_.config.buffer.max_age;
+            child.settings.passivate_after = parts_.config.buffer.passivate_after;
+            child.settings.dead_letter_age = parts_.config.pusher.dead_letter_age;
+            child.settings.rules = rules_for_destinations(parts_.config, job_origin::declared);
+            child.world = parts_.world;
+            child.store = store_;
+            child.directory = directory_;
+            child.metrics = part(metrics_, metrics_->buffer);
+            child.snapshot = snapshot();
+            auto made = system_.spawn(buffers, std::move(parts));
+            directory_->enter_buffers({made, nullptr});
+            return caf::actor_cast<caf::actor>(made);
+          },
+          restart::permanent, std::chrono::seconds{60}};
+}
+
+child_spec node::pusher_child() {
+  return {"pusher",
+          [this]() -> caf::expected<caf::actor> {
+            pusher_parts parts;
+            parts.settings = push_settings_of(parts_.config.pusher);
+            parts.world = parts_.world;
+            parts.metrics = part(metrics_, metrics_->pusher);
+            parts.stall_timeout = parts_.config.pusher.stall_timeout;
+            parts.upload_timeout = parts_.config.pusher.upload_timeout;
+            parts.allow_insecure_http = parts_.config.destinations.allow_insecure_http;
+            parts.observe = [shown = pushes_](const push_policy::push_scheduler& scheduler) {
+              shown->update(scheduler.reports(true, 1'000));
+            };
+            auto made = system_.spawn(pusher, std::move(parts));
+            directory_->enter_pusher({made, nullptr});
+            return caf::actor_cast<caf::actor>(made);
+          },
+          restart::permanent, stop_patience};
+}
+
+child_spec node::watch_child() {
+  return {"node_watch",
+          [this]() -> caf::expected<caf::actor> {
+            const auto& limits = parts_.config.limits;
+            node_watch_parts parts;
+            parts.world = parts_.world;
+            parts.status = status_;
+            parts.memory = memory_;
+            parts.metrics = part(metrics_, metrics_->overload);
+            parts.budget = limits.memory;
+            parts.seal_early_at = limits.memory_seal_at;
+            parts.shrink_credit_at = limits.memory_shrink_at;
+            parts.refuse_ingest_at = limits.memory_refuse_at;
+            return caf::actor_cast<caf::actor>(system_.spawn(node_watch, std::move(parts)));
+          },
+          restart::permanent, stop_patience};
+}
+
+supervisor_spec node::tree() {
+  supervisor_spec spec;
+  spec.name = "data";
+  spec.children.push_back(writer_child());
+  spec.children.push_back(pusher_child());
+  spec.children.push_back(buffers_child());
+  spec.children.push_back(shards_and_receivers());
+  spec.children.push_back(forwarders());
+  spec.children.push_back(watch_child());
+  return spec;
+}
+
+caf::error node::start_tree() {
+  auto spec = tree();
+  if (const auto problem = problem_of(spec))
+    return make_error(errc::refused, *problem);
+  root_ = system_.spawn(supervisor, std::move(spec), parts_.world);
+  intake_->configure(snapshot());
+  return caf::none;
+}
+
+config_snapshot_ptr node::snapshot() const {
+  std::lock_guard lock{mutex_};
+  return snapshot_;
+}
+
+void node::publish(config_snapshot_ptr next) {
+  {
+    std::lock_guard lock{mutex_};
+    snapshot_ = next;
+  }
+  admission_->expect(next->table.entry_count());
+  for (std::size_t i = 0; i < directory_->shard_count(); ++i)
+    directory_->shard(i).tell(next);
+  for (std::size_t i = 0; i < directory_->receiver_count(); ++i)
+    directory_->receiver(i).tell(next);
+  directory_->buffers().tell(next);
+  for (std::size_t i = 0; i < directory_->forwarder_count(); ++i)
+    directory_->forwarder(i).tell(next);
+  intake_->configure(std::move(next));
+}
+
+std::vector<std::string> node::not_ready() const {
+  std::vector<std::string> reasons;
+  if (status_->shutting_down.load())
+    reasons.emplace_back("shutting_down");
+  if (!status_->configured.load())
+    reasons.emplace_back("no_config");
+  if (status_->memory.load() >= node_status::memory_step::refuse_ingest)
+    reasons.emplace_back("memory");
+  if (status_->disk.load() >= static_cast<std::uint8_t>(store::disk_state::refuse_appends))
+    reasons.emplace_back("disk_full");
+  if (!directory_->writer())
+    reasons.emplace_back("store_writer");
+  return reasons;
+}
+
+bool node::drain_roles(std::chrono::steady_clock::time_point until) {
+  caf::scoped_actor self{system_};
+  bool all = true;
+  const auto ask = [&](const auto& to) {
+    const auto left =
+        std::max<std::chrono::nanoseconds>(std::chrono::milliseconds{100}, until - std::chrono::steady_clock::now());
+    self->request(to.actor, std::chrono::duration_cast<std::chrono::milliseconds>(left), drain{})
+        .receive([](drained) {},
+                 [&](const caf::error& why) {
+                   all = false;
+                   log::warn("drain-incomplete", "a role did not drain in time: {}", system_.render(why));
+                 });
+  };
+  for (std::size_t i = 0; i < directory_->shard_count(); ++i)
+    if (const auto shard = directory_->shard(i))
+      ask(shard);
+  if (const auto writer = directory_->writer())
+    ask(writer);
+  return all;
+}
+
+bool node::push_out(std::chrono::steady_clock::time_point until, const std::function<bool()>& hurry) {
+  constexpr std::chrono::milliseconds look_every{20};
+  constexpr std::chrono::seconds without_progress{3};
+  const auto left = [this] { return store_->used().blocks; };
+  auto last = left();
+  auto moved = std::chrono::steady_clock::now();
+  caf::scoped_actor self{system_};
+  while (last > 0 && !hurry()) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= until || now - moved > without_progress)
+      break;
+    self->receive([](int) {}, caf::after(look_every) >> [] {});
+    if (const auto rest = left(); rest != last) {
+      last = rest;
+      moved = std::chrono::steady_clock::now();
+    }
+  }
+  if (const auto pusher = directory_->pusher()) {
+    // Uploads under way may end; what does not end in time is tried again under the same name.
+    self->request(pusher.actor, hurry() ? std::chrono::milliseconds{200} : std::chrono::milliseconds{3'000}, drain{})
+        .receive([](drained) {}, [](const caf::error&) {});
+  }
+  return left() == 0;
+}
+
+bool node::stop(std::chrono::milliseconds deadline, const std::function<bool()>& hurry) {
+  const auto until = std::chrono::steady_clock::now() + deadline;
+  stopped_ = true;
+  refuse_ingest();
+  bool empty = false;
+  if (root_) {
+    drain_roles(until);
+    empty = push_out(until, hurry);
+    caf::scoped_actor self{system_};
+    self->monitor(root_);
+    caf::anon_send_exit(root_, caf::exit_reason::user_shutdown);
+    bool down = false;
+    self->receive([&](const caf::down_msg&) { down = true; }, caf::after(std::chrono::seconds{20}) >> [] {});
+    if (!down) {
+      caf::anon_send<caf::message_priority::high>(root_, weir::hurry{});
+      log::error("stop-hurried", "the roles did not end within 20 s and are killed; nothing acknowledged is lost");
+    }
+    root_ = nullptr;
+    directory_->clear();
+  }
+  if (auto why = store_->close())
+    log::error("store-not-closed", "{}; the next start recovers by scanning", system_.render(why));
+  return empty;
+}
+
+} // namespace weir

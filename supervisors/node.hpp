@@ -1,0 +1,109 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <caf/actor_system.hpp>
+#include <caf/expected.hpp>
+
+#include "actors/admission.hpp"
+#include "actors/credentials.hpp"
+#include "actors/intake.hpp"
+#include "actors/node_directory.hpp"
+#include "actors/tenant_shares.hpp"
+#include "config/node_config.hpp"
+#include "messages/environment.hpp"
+#include "messages/node_status.hpp"
+#include "store/store.hpp"
+#include "supervisors/node_metrics_set.hpp"
+#include "supervisors/push_overview.hpp"
+#include "supervisors/supervised_children.hpp"
+
+namespace weir {
+
+/// How a node is put together; the same for a process and for a test.
+struct node_parts {
+  node_config config;
+  config_snapshot_ptr snapshot; ///< Of the declared jobs; never null.
+  environment world;
+  /// Blocking roles get threads of their own. Off in tests on CAF's testing scheduler.
+  bool own_threads = true;
+};
+
+/// One node's data side: the store, the roles under their supervisors, and the config they work by.
+///
+/// It speaks no protocol: sources hand bodies to `gate()`, and the control endpoint reads what is
+/// offered here. All members may be called from any thread, but `stop` once.
+class node {
+ public:
+  /// Recovers the store and starts the roles. Errors: the store's.
+  static caf::expected<std::unique_ptr<node>> start(caf::actor_system& system, node_parts parts);
+  ~node();
+
+  std::shared_ptr<ingest_gate> gate() const { return intake_; }
+  const std::shared_ptr<weir::credentials>& tokens() const { return credentials_; }
+  metrics_registry& metrics() { return metrics_->registry; }
+  node_metrics_set& metric_set() { return *metrics_; }
+  const std::string& name() const noexcept { return parts_.config.name; }
+  const store::recovery_report& recovery() const { return recovery_; }
+
+  /// A newer config: receivers and shards first, then buffers and forwarders, so that nothing is
+  /// forwarded that nobody takes.
+  void publish(config_snapshot_ptr snapshot);
+  config_snapshot_ptr snapshot() const;
+
+  // What the control endpoint shows. Short locks, no actor is asked.
+  store::ledger_totals ledger() const { return store_->ledger(); }
+  store::usage store_usage() const { return store_->used(); }
+  const node_status& status() const { return *status_; }
+  credit_window::limits memory_in_flight() const { return memory_->used(); }
+  std::vector<push_policy::destination_report> destinations() const { return pushes_->troubled(); }
+  /// Why the node does not want traffic now; empty: it does.
+  std::vector<std::string> not_ready() const;
+
+  /// Refuses new bodies from now on.
+  void refuse_ingest() { status_->shutting_down.store(true); }
+
+  /// Ends in order: seals and writes what the shards hold, pushes what can still be pushed until
+  /// `deadline`, and closes the store. Everything acknowledged stays on disk whatever the deadline.
+  /// `hurry` is asked meanwhile; once it says yes, pushing ends at once. True if nothing is left to push.
+  bool stop(std::chrono::milliseconds deadline, const std::function<bool()>& hurry);
+
+ private:
+  node(caf::actor_system& system, node_parts parts);
+  caf::error open_store();
+  void make_shared_parts();
+  caf::error start_tree();
+  supervisor_spec tree();
+  child_spec writer_child();
+  child_spec shards_and_receivers();
+  child_spec forwarders();
+  child_spec buffers_child();
+  child_spec pusher_child();
+  child_spec watch_child();
+  bool drain_roles(std::chrono::steady_clock::time_point until);
+  bool push_out(std::chrono::steady_clock::time_point until, const std::function<bool()>& hurry);
+
+  caf::actor_system& system_;
+  node_parts parts_;
+  std::shared_ptr<store::segmented_store> store_;
+  store::recovery_report recovery_;
+  std::shared_ptr<node_metrics_set> metrics_;
+  std::shared_ptr<node_status> status_;
+  std::shared_ptr<node_directory> directory_;
+  std::shared_ptr<weir::credentials> credentials_;
+  std::shared_ptr<credit_window> memory_;
+  std::shared_ptr<credit_window> on_the_way_;
+  std::shared_ptr<tenant_shares> shares_;
+  std::shared_ptr<buffer_admission> admission_;
+  std::shared_ptr<push_overview> pushes_;
+  std::shared_ptr<intake> intake_;
+  supervisor_actor root_;
+  mutable std::mutex mutex_;
+  config_snapshot_ptr snapshot_;
+  bool stopped_ = false;
+};
+
+} // namespace weir

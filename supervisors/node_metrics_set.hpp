@@ -1,0 +1,25 @@
+#pragma once
+
+#include "telemetry/http_metrics.hpp"
+#include "telemetry/metrics.hpp"
+#include "telemetry/node_metrics.hpp"
+#include "telemetry/role_metrics.hpp"
+
+namespace weir {
+
+/// All metrics of a node over one registry, which they must not outlive.
+struct node_metrics_set {
+  metrics_registry registry;
+  forwarder_metrics forwarder{registry.families()};
+  receiver_metrics receiver{registry.families()};
+  shard_metrics shard{registry.families()};
+  store_metrics store{registry.families()};
+  buffer_metrics buffer{registry.families()};
+  pusher_metrics pusher{registry.families()};
+  ingest_metrics ingest{registry.families()};
+  control_metrics control{registry.families()};
+  overload_metrics overload{registry.families()};
+  supervisor_metrics supervisor{registry.families()};
+};
+
+} // namespace weir
