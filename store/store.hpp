@@ -42,16 +42,18 @@ enum class record_kind : std::uint8_t {
 struct append_record {
   record_kind kind{};
   job_id job{};
-  sequence_range range;                          ///< Zero for node-wide records.
-  std::string meta;                              ///< The kind's protobuf message, serialised.
-  std::shared_ptr<const std::string> payload;    ///< The gzip member of a block; else null.
+  sequence_range range;                       ///< Zero for node-wide records.
+  std::string meta;                           ///< The kind's protobuf message, serialised.
+  std::shared_ptr<const std::string> payload; ///< The gzip member of a block; else null.
 };
 
 /// A durable block, as the index knows it.
 struct block_info {
   sequence_range range;
-  std::uint32_t payload_bytes = 0;   ///< Of the gzip member.
-  std::uint32_t record_bytes = 0;    ///< Header, meta and payload on disk.
+  std::uint32_t payload_bytes = 0;     ///< Of the gzip member.
+  std::uint32_t record_bytes = 0;      ///< Header, meta and payload on disk.
+  std::uint32_t raw_bytes_at_most = 0; ///< Of the events, rounded up by at most an eighth (8 bits in the index).
+  std::uint32_t arrival_seconds = 0;   ///< Of the first event, wall clock since 1970.
 };
 
 /// A block's bytes, read back and checked.
@@ -64,11 +66,18 @@ struct block_bytes {
 /// What recovery knows of a job.
 struct job_state {
   job_id job{};
-  generation current{};             ///< Of new events. Its next sequence is proven by the log.
+  generation current{}; ///< Of new events. Its next sequence is proven by the log.
   sequence next = 1;
   std::uint64_t buffered_events = 0;
-  std::uint64_t buffered_bytes = 0;  ///< Record bytes on disk, dead letters included.
-  std::uint64_t oldest_ns = 0;       ///< Arrival of the oldest buffered event, wall clock; 0 = none.
+  std::uint64_t buffered_bytes = 0; ///< Record bytes on disk, dead letters included.
+  std::uint64_t oldest_ns = 0;      ///< Arrival of the oldest buffered event, wall clock, whole seconds; 0 = none.
+  /// The generation was ended by a closing record, or damage took the proof of its last sequence:
+  /// new events need a new generation.
+  bool closed = false;
+  /// The first event that is neither delivered nor trimmed: front generation and sequence. Without
+  /// blocks: `current` and `next`. It may lie inside a block.
+  generation front{};
+  sequence mark = 1;
   std::optional<proto::Cut> open_cut;
 };
 
@@ -89,20 +98,20 @@ struct recovery_report {
   std::chrono::milliseconds took{};
   std::uint64_t segments = 0;
   std::uint64_t blocks = 0;
-  std::uint64_t torn_bytes = 0;       ///< Behind the last durable group: never acknowledged.
-  std::uint64_t set_aside_records = 0;  ///< Failed their checksum although durable: an alert.
+  std::uint64_t torn_bytes = 0;        ///< Behind the last durable group: never acknowledged.
+  std::uint64_t set_aside_records = 0; ///< Failed their checksum although durable: an alert.
 };
 
 struct settings {
   std::string directory;                     ///< `<data_dir>/store`.
-  std::uint64_t segment_bytes = 64ull << 20;  ///< measured/: recycling, small disks.
-  std::uint64_t group_bytes = 1ull << 20;     ///< Most bytes of one group.
-  std::uint32_t spare_segments = 3;           ///< For trims, commits and relocation on a full disk.
-  std::uint32_t free_reserve = 2;             ///< Fewer recycled segments than this start relocation.
-  double refuse_new_buffers_at = 0.90;        ///< Share of `max_bytes` or of the file system in use.
+  std::uint64_t segment_bytes = 64ull << 20; ///< measured/: recycling, small disks.
+  std::uint64_t group_bytes = 1ull << 20;    ///< Most bytes of one group.
+  std::uint32_t spare_segments = 3;          ///< For trims, commits and relocation on a full disk.
+  std::uint32_t free_reserve = 2;            ///< Fewer recycled segments than this start relocation.
+  double refuse_new_buffers_at = 0.90;       ///< Share of `max_bytes` or of the file system in use.
   double refuse_appends_at = 0.95;
-  std::uint64_t max_bytes = 0;                ///< Of the whole store; 0 = what the file system has.
-  std::uint64_t window_batches = 1'000'000;   ///< Deduplication window.
+  std::uint64_t max_bytes = 0;              ///< Of the whole store; 0 = what the file system has.
+  std::uint64_t window_batches = 1'000'000; ///< Deduplication window.
   std::chrono::hours window_age{24};
 };
 
@@ -111,9 +120,9 @@ enum class disk_state : std::uint8_t { normal, low, refuse_new_buffers, refuse_a
 struct usage {
   disk_state state = disk_state::normal;
   std::uint64_t segments = 0, free_segments = 0, segment_bytes = 0;
-  std::uint64_t live_bytes = 0;        ///< Of blocks not yet trimmed.
+  std::uint64_t live_bytes = 0; ///< Of blocks not yet trimmed.
   std::uint64_t disk_available = 0, disk_total = 0;
-  std::uint64_t index_bytes = 0;       ///< Memory of the index.
+  std::uint64_t index_bytes = 0; ///< Memory of the index.
   std::uint64_t buffers = 0, blocks = 0;
   std::uint64_t groups = 0, failed_groups = 0, written_bytes = 0, relocated_bytes = 0, set_aside_records = 0;
 };
@@ -172,4 +181,4 @@ class segmented_store {
   virtual ledger_totals ledger() const = 0;
 };
 
-}  // namespace weir::store
+} // namespace weir::store
