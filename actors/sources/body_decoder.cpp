@@ -85,14 +85,16 @@ class zstd_decoder : public body_decoder {
     }
     // The front was kept back until its window was known.
     if (front_given_ < front_size_) {
-      ZSTD_inBuffer in{front_.data(), front_size_, front_given_};
-      drive(in, out, room, result);
-      front_given_ = in.pos;
-      return result;
+      ZSTD_inBuffer front{front_.data(), front_size_, front_given_};
+      drive(front, out, room, result);
+      front_given_ = front.pos;
+      if (front_given_ < front_size_ || result.what != step::result::ok)
+        return result;
     }
-    ZSTD_inBuffer in{input.data(), input.size(), 0};
-    drive(in, out, room, result);
-    result.consumed = in.pos;
+    const auto rest = input.substr(result.consumed);
+    ZSTD_inBuffer in{rest.data(), rest.size(), 0};
+    drive(in, out + result.produced, room - result.produced, result);
+    result.consumed += in.pos;
     return result;
   }
 
@@ -135,7 +137,7 @@ class zstd_decoder : public body_decoder {
       return;
     ZSTD_outBuffer to{out, room, 0};
     const auto left = ZSTD_decompressStream(context_.get(), &to, &in);
-    result.produced = to.pos;
+    result.produced += to.pos;
     if (ZSTD_isError(left)) {
       result.what = step::result::bad;
       return;
