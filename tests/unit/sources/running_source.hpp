@@ -60,6 +60,13 @@ struct running_source {
     REQUIRE(client.receive());
   }
 
+  /// Connects again and again until that many were counted: the thread is then done with what came before.
+  void settle_by_count(http_trouble reason, double wanted) {
+    for (int tries = 0; tries < 1'000 && count(reason) < wanted; ++tries)
+      connect().readable_within(1);
+    CHECK_EQ(count(reason), wanted);
+  }
+
   std::shared_ptr<fake_gate> gate = std::make_shared<fake_gate>();
   std::shared_ptr<fake_clock> clock = std::make_shared<fake_clock>();
   metrics_registry registry;
