@@ -1,0 +1,187 @@
+#include "apps/node_process.hpp"
+
+#include <fmt/format.h>
+
+#include "actors/destinations/routing_network.hpp"
+#include "apps/config_world.hpp"
+#include "apps/real/real_environment.hpp"
+#include "apps/version.hpp"
+#include "supervisors/control_routes.hpp"
+#include "telemetry/log.hpp"
+
+namespace weir {
+
+namespace {
+
+http::listener_settings listener_of(const char* name, const listen_address& at, const tls_files& tls) {
+  http::listener_settings how;
+  how.name = name;
+  how.address = at.host;
+  how.port = at.port;
+  if (tls.on())
+    how.tls = http::tls_settings{tls.certificate, tls.key};
+  return how;
+}
+
+std::map<std::string, rate_limits> rates_of(const node_config& config) {
+  std::map<std::string, rate_limits> rates;
+  for (const auto& token : config.tokens)
+    rates[token.name] = {static_cast<double>(token.requests_per_second), static_cast<double>(token.bytes_per_second),
+                         static_cast<double>(token.events_per_second)};
+  return rates;
+}
+
+http_source_settings source_settings(const node_config& config) {
+  const auto& http = config.http;
+  http_source_settings how;
+  how.listener = listener_of("ingest", http.listen, http.tls);
+  how.listener.threads = http.threads;
+  how.listener.connections = http.max_connections;
+  how.listener.connections_per_address = http.max_connections_per_address;
+  auto& connection = how.listener.connection;
+  connection.head.bytes = http.max_header_bytes;
+  connection.head_within = http.header_timeout;
+  connection.idle_within = http.idle_timeout;
+  connection.write_within = http.write_timeout;
+  connection.body_rate = http.min_body_bytes_per_second;
+  how.max_body_bytes = http.max_body_bytes;
+  how.max_ratio = http.max_compression_ratio;
+  how.token_rates = rates_of(config);
+  return how;
+}
+
+}  // namespace
+
+node_process::node_process(std::string config_path, loaded_node loaded)
+  : path_(std::move(config_path)), loaded_(std::move(loaded)) {
+  const auto& config = loaded_.file.config;
+  world_.clock = make_real_clock();
+  world_.disk = make_real_disk();
+  world_.random = make_real_random();
+  world_.memory = make_real_memory();
+  const auto rules = rules_for_destinations(config, job_origin::declared);
+  network_settings how;
+  how.http.addresses = rules.addresses;
+  how.http.connect_timeout = config.pusher.connect_timeout;
+  how.files.roots = rules.file_roots;
+  how.files.closed_roots = rules.closed_roots;
+  world_.network = make_network(how, world_.disk, std::make_shared<network_counters>());
+  system_config_ = std::make_unique<data_system_config>(config.threads.data);
+}
+
+node_process::~node_process() {
+  source_.reset();
+  control_.reset();
+  node_.reset();
+  system_.reset();
+}
+
+std::string node_process::start() {
+  const auto& config = loaded_.file.config;
+  system_ = std::make_unique<caf::actor_system>(*system_config_);
+  node_parts parts;
+  parts.config = config;
+  parts.snapshot = loaded_.snapshot;
+  parts.world = world_;
+  auto started = node::start(*system_, std::move(parts));
+  if (!started)
+    return fmt::format("the store in {} could not be opened: {}", config.data_dir, system_->render(started.error()));
+  node_ = std::move(*started);
+  const auto& recovery = node_->recovery();
+  log::info("store-recovered", "{} segments with {} blocks in {} ms; {} torn bytes, {} records set aside",
+            recovery.segments, recovery.blocks, recovery.took.count(), recovery.torn_bytes,
+            recovery.set_aside_records);
+  process_metrics_ = std::make_unique<process_metrics>(node_->metrics().families(), std::string{version}, config.name);
+  node_->metrics().before_scrape([this] { process_metrics_->sample(*world_.memory); });
+  if (auto wrong = open_control(); !wrong.empty())
+    return wrong;
+  if (auto wrong = open_source(); !wrong.empty())
+    return wrong;
+  log::info("node-started", "{} takes events on {}:{} and shows itself on {}:{}; {} jobs of {} tenants", config.name,
+            config.http.listen.host, source_->port(), config.control.listen.host, control_->port(),
+            loaded_.snapshot->jobs.size(), loaded_.snapshot->tenants.size());
+  return {};
+}
+
+std::string node_process::open_control() {
+  const auto& config = loaded_.file.config.control;
+  control_listener_settings how;
+  how.listener = listener_of("control", config.listen, config.tls);
+  how.listener.threads = config.threads;
+  how.listener.connections = config.max_connections;
+  control_router router;
+  add_standard_routes(router, [this] { return node_->not_ready(); }, node_->metrics());
+  add_node_routes(router, *node_, std::string{version}, [this] { return reload(); });
+  const auto tokens = node_->tokens();
+  auto opened = control_listener::open(
+    std::move(how), std::move(router), [tokens](std::string_view token) { return tokens->control(token); },
+    world_.clock, node_->metric_set().control);
+  if (!opened)
+    return fmt::format("control.listen: {}", system_->render(opened.error()));
+  control_ = std::move(*opened);
+  return {};
+}
+
+std::string node_process::open_source() {
+  auto opened = http_source::open(source_settings(loaded_.file.config), node_->gate(), world_.clock,
+                                  node_->metric_set().ingest);
+  if (!opened)
+    return fmt::format("ingest.http.listen: {}", system_->render(opened.error()));
+  source_ = std::move(*opened);
+  return {};
+}
+
+std::string node_process::reload() {
+  std::lock_guard lock{reloading_};
+  const auto next_version = config_version{number(node_->snapshot()->version) + 1};
+  auto loaded = load_node(path_, real_config_world(), next_version, world_.clock->wall());
+  if (!loaded.snapshot) {
+    std::string wrong;
+    for (const auto& problem : loaded.file.problems.kept())
+      wrong += fmt::format("{}: {}\n", problem.path, problem.what);
+    log::error("reload-refused", "{} has {} problems; everything stays as it was", path_,
+               loaded.file.problems.count());
+    return wrong;
+  }
+  const auto& config = loaded.file.config;
+  if (loaded.snapshot->version == config_version{}) {
+    log::error("reload-refused", "{} names no enabled job; everything stays as it was", path_);
+    return "jobs: no job is enabled; a config without entries is never put in force\n";
+  }
+  // Certificates first: they are what may still be refused.
+  if (config.http.tls.on() && loaded_.file.config.http.tls.on())
+    if (auto why = source_->reload_tls({config.http.tls.certificate, config.http.tls.key}))
+      return fmt::format("ingest.http.tls: {}\n", system_->render(why));
+  if (config.control.tls.on() && loaded_.file.config.control.tls.on())
+    if (auto why = control_->reload_tls({config.control.tls.certificate, config.control.tls.key}))
+      return fmt::format("control.tls: {}\n", system_->render(why));
+  node_->tokens()->replace(config.tokens);
+  source_->reload_rates({}, rates_of(config));
+  node_->publish(loaded.snapshot);
+  log::info("reloaded", "{}: version {} with {} jobs is in force", path_, number(next_version),
+            loaded.snapshot->jobs.size());
+  loaded_ = std::move(loaded);
+  return {};
+}
+
+bool node_process::stop(const std::function<bool()>& hurry) {
+  const auto deadline = std::chrono::steady_clock::now() + loaded_.file.config.drain_deadline;
+  const auto left = [&] {
+    const auto rest = deadline - std::chrono::steady_clock::now();
+    return std::max(std::chrono::milliseconds{0}, std::chrono::duration_cast<std::chrono::milliseconds>(rest));
+  };
+  log::info("stopping", "no new bodies; what is acknowledged is drained for at most {} s",
+            loaded_.file.config.drain_deadline.count() / 1'000);
+  node_->refuse_ingest();
+  const bool answered = source_->stop(hurry() ? std::chrono::milliseconds{100} : left());
+  source_.reset();
+  const bool empty = node_->stop(left(), hurry);
+  const auto used = node_->store_usage();
+  log::info("stopped", "{}; {} blocks wait on disk for the next start",
+            answered ? "every body has its answer" : "some bodies were cut off without an answer", used.blocks);
+  control_.reset();
+  node_.reset();
+  return answered || empty;
+}
+
+}  // namespace weir

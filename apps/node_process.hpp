@@ -1,0 +1,47 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <caf/actor_system.hpp>
+
+#include "actors/control/control_listener.hpp"
+#include "actors/sources/http_source.hpp"
+#include "apps/data_system.hpp"
+#include "config/node_config.hpp"
+#include "supervisors/node.hpp"
+
+namespace weir {
+
+/// A node as a process: the real world, the listeners, and the order in which they come and go.
+class node_process {
+ public:
+  node_process(std::string config_path, loaded_node loaded);
+  ~node_process();
+
+  /// Recovers, then listens. Empty if it runs; else what is wrong, in a sentence.
+  std::string start();
+  /// Reads the config file again: tokens, rates, certificates and jobs change whole or not at all.
+  std::string reload();
+  /// Ends in order within the config's drain deadline; `hurry` cuts it short. True if it went in order.
+  bool stop(const std::function<bool()>& hurry);
+
+ private:
+  std::string open_control();
+  std::string open_source();
+
+  std::string path_;
+  loaded_node loaded_;
+  environment world_;
+  std::unique_ptr<data_system_config> system_config_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<node> node_;
+  std::unique_ptr<process_metrics> process_metrics_;
+  std::unique_ptr<control_listener> control_;
+  std::unique_ptr<http_source> source_;
+  std::mutex reloading_;
+};
+
+}  // namespace weir
