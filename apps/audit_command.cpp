@@ -101,9 +101,9 @@ void read_objects(auditor& into, const std::vector<object_file>& objects, std::o
 }
 
 void write_missing(const missing_event& m, std::ostream& out) {
-  out << fmt::format(R"({{"ray_id":"{}","zone":"{}","job":{},"seed":{},"counter":{},"body":"{}"}})"
-                     "\n",
-                     m.ray, m.zone, number(m.job), m.seed, m.counter, m.body);
+  const nlohmann::json line{{"ray_id", m.ray}, {"zone", m.zone},       {"job", number(m.job)},
+                            {"seed", m.seed},  {"counter", m.counter}, {"body", m.body}};
+  out << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }
 
 } // namespace
@@ -151,7 +151,8 @@ void add_audit_command(CLI::App& app, std::function<int()>& run) {
       ->check(CLI::ExistingDirectory);
   command->add_option("--receipts", how->receipts, "what `weir generate` was acknowledged; all of it must be there")
       ->type_name("FILE")
-      ->check(CLI::ExistingFile);
+      ->check(CLI::ExistingFile)
+      ->allow_extra_args(false);
   command->add_option("--jobs", how->jobs_file, "jobs that want events, one a line with id and scope")
       ->type_name("FILE")
       ->check(CLI::ExistingFile);
