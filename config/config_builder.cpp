@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "config/forwarding_config.hpp"
+#include "config/forwarding_bytes.hpp"
 #include "config/scope_order.hpp"
 
 namespace weir {
@@ -28,7 +28,8 @@ bool config_builder::add(job& x, std::uint64_t destination_fingerprint) {
   if (snapshot_->jobs.find(x.id))
     return false;
   const auto tenant = snapshot_->tenants.own(scope->kind, scope->id);
-  return snapshot_->jobs.add(x, *dataset, tenant, destination_fingerprint);
+  return snapshot_->jobs.add(x, *dataset, tenant, snapshot_->tenants.scope_text(scope->kind, scope->id),
+                             destination_fingerprint);
 }
 
 std::optional<job_settings> config_builder::find(job_id id) const noexcept {
@@ -49,19 +50,19 @@ config_snapshot_ptr config_builder::finish(snapshot_identity identity) {
   for (const auto& dataset : made.datasets)
     kinds.push_back(dataset.scopes);
   const auto enabled =
-      std::count_if(order.begin(), order.end(), [&](const auto& x) { return made.jobs.at(x.row).enabled; });
+      std::count_if(order.begin(), order.end(), [&](const auto& x) { return made.jobs.enabled(x.row); });
   forwarding_table_builder table(std::move(kinds), static_cast<std::size_t>(enabled));
   for (const auto& x : order) {
-    const auto settings = made.jobs.at(x.row);
-    if (!settings.enabled)
+    if (!made.jobs.enabled(x.row))
       continue;
-    const auto scope = *parse_scope(settings.scope);
+    const auto settings = made.jobs.at(x.row);
+    const auto scope = split_scope(settings.scope);
     if (!table.add(settings.dataset, scope.kind, scope.id,
                    {settings.job, settings.destination_fingerprint, settings.tenant, x.row}))
       throw std::logic_error("jobs are out of order or of the wrong kind of scope");
   }
   made.table = std::move(table).finish();
-  hash_parts(made);
+  hash_parts(made, order);
   config_snapshot_ptr result = std::move(snapshot_);
   return result;
 }

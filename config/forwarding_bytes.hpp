@@ -5,6 +5,7 @@
 
 #include "config/config_snapshot.hpp"
 #include "config/forwarding_config.hpp"
+#include "config/scope_order.hpp"
 #include "messages/forwarding.pb.h"
 
 /// What writing and loading the forwarding config share. Not for other folders.
@@ -21,6 +22,9 @@ enum class config_half : std::uint8_t { table = 0, settings = 1 };
 
 content_hash sha256(std::string_view bytes) noexcept;
 std::string_view bytes_of(const content_hash& hash) noexcept;
+
+/// Sets the hashes of all parts and of the content; `jobs` in the order of `jobs_by_scope`.
+void hash_parts(config_snapshot& snapshot, const std::vector<scope_ordered>& jobs);
 
 /// Over the datasets and the parts' hashes as they stand in the header.
 content_hash content_hash_of(const proto::ForwardingHeader& header);

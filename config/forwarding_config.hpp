@@ -59,7 +59,4 @@ forwarding_config_result load_forwarding_config(std::istream& from, const forwar
 /// stream failed. The bytes hold customers' passwords: a file of them is for its owner only.
 bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into);
 
-/// Sets the hashes of all parts and of the content. For `config_builder`.
-void hash_parts(config_snapshot& snapshot);
-
 } // namespace weir

@@ -191,7 +191,6 @@ class snapshot_reader {
       contradiction(part, fmt::format("job {} is outside the bounds of a job", x.job()));
     job_.id = job_id{x.job()};
     job_.revision = revision{x.revision()};
-    job_.scope = fmt::format("{}/{}", name_of(kind), x.scope_id());
     job_.name = x.name();
     job_.destination_conf = secret{x.destination_conf()};
     job_.field_names.assign(names.begin(), names.end());
@@ -200,7 +199,9 @@ class snapshot_reader {
     job_.max_upload_records = x.max_upload_records();
     job_.max_upload_interval_seconds = x.max_upload_interval_seconds();
     job_.max_buffer_bytes = x.max_buffer_bytes();
-    if (!made_->jobs.add(job_, dataset, made_->tenants.own(kind, x.scope_id()), x.destination_fingerprint()))
+    const auto tenant = made_->tenants.own(kind, x.scope_id());
+    const auto scope = made_->tenants.scope_text(kind, x.scope_id());
+    if (!made_->jobs.add(job_, dataset, tenant, scope, x.destination_fingerprint()))
       contradiction(part, fmt::format("job {} is there twice", x.job()));
     enabled_ += x.enabled() ? 1 : 0;
   }
@@ -218,7 +219,7 @@ class snapshot_reader {
       if (!at)
         contradiction(part, fmt::format("job {} has no settings", x.job()));
       const auto settings = made_->jobs.at(*at);
-      if (!settings.enabled || settings.dataset != dataset || parse_scope(settings.scope)->id != x.scope_id()
+      if (!settings.enabled || settings.dataset != dataset || split_scope(settings.scope).id != x.scope_id()
           || settings.destination_fingerprint != entry.destination_fingerprint)
         contradiction(part, fmt::format("job {} is another one in the table than in the settings", x.job()));
       entry.settings = *at;

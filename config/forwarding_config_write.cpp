@@ -22,7 +22,8 @@ struct owned_zone {
 // Walks the snapshot once, part by part; only one part's message exists at a time.
 class part_writer {
  public:
-  explicit part_writer(const config_snapshot& from) : from_(from), jobs_(jobs_by_scope(from.jobs)) {
+  /// `jobs` in the order of `jobs_by_scope`; outlives the writer.
+  part_writer(const config_snapshot& from, const std::vector<scope_ordered>& jobs) : from_(from), jobs_(jobs) {
     const auto prefix = name_of(scope_kind::accounts).size() + 1;
     from.tenants.each_zone_of_accounts([&](std::string_view zone, std::string_view account) {
       owners_.push_back({scope_hash(scope_kind::zones, zone), zone, account.substr(prefix)});
@@ -77,7 +78,7 @@ class part_writer {
       out.set_job(number(view.job));
       out.set_revision(number(view.revision));
       out.set_dataset(view.dataset);
-      out.set_scope_id(std::string{parse_scope(view.scope)->id});
+      out.set_scope_id(std::string{split_scope(view.scope).id});
       out.set_destination_conf(x.destination_conf.reveal());
       out.set_destination_fingerprint(view.destination_fingerprint);
       out.set_enabled(view.enabled);
@@ -102,7 +103,7 @@ class part_writer {
   }
 
   const config_snapshot& from_;
-  std::vector<scope_ordered> jobs_;
+  const std::vector<scope_ordered>& jobs_;
   std::vector<owned_zone> owners_;
   std::string bytes_;
   config_half half_ = config_half::table;
@@ -160,8 +161,8 @@ content_hash content_hash_of(const proto::ForwardingHeader& header) {
   return sha256(all);
 }
 
-void hash_parts(config_snapshot& snapshot) {
-  part_writer parts(snapshot);
+void hash_parts(config_snapshot& snapshot, const std::vector<scope_ordered>& jobs) {
+  part_writer parts(snapshot, jobs);
   snapshot.parts.clear();
   for (unsigned i = 0; i < 2 * forwarding_parts; ++i) {
     const auto& bytes = parts.next();
@@ -183,7 +184,8 @@ bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into
     size[i] = static_cast<char>(envelope_bytes.size() >> (8 * i));
   into.write(size, sizeof size);
   into.write(envelope_bytes.data(), static_cast<std::streamsize>(envelope_bytes.size()));
-  part_writer parts(snapshot);
+  const auto jobs = jobs_by_scope(snapshot.jobs);
+  part_writer parts(snapshot, jobs);
   for (unsigned i = 0; i < 2 * forwarding_parts && into; ++i) {
     const auto& bytes = parts.next();
     into.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));

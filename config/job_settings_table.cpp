@@ -8,7 +8,7 @@ std::string destination_view::redacted() const {
   return redacted_destination(text_);
 }
 
-bool job_settings_table::add(const job& x, dataset_index dataset, tenant_index tenant,
+bool job_settings_table::add(const job& x, dataset_index dataset, tenant_index tenant, std::string_view scope,
                              std::uint64_t destination_fingerprint) {
   const auto id = number(x.id);
   if (find(x.id))
@@ -21,7 +21,8 @@ bool job_settings_table::add(const job& x, dataset_index dataset, tenant_index t
   next.fingerprint = destination_fingerprint;
   next.revision = number(x.revision);
   next.max_buffer_bytes = x.max_buffer_bytes;
-  next.text = arena_.add(x.scope, x.destination_conf.reveal(), x.name);
+  next.text = arena_.add(x.destination_conf.reveal(), x.name);
+  next.scope = scope.data();
   next.tenant = tenant;
   next.field_list = list->second;
   next.max_upload_bytes = static_cast<std::uint32_t>(x.max_upload_bytes);
@@ -30,7 +31,7 @@ bool job_settings_table::add(const job& x, dataset_index dataset, tenant_index t
   next.destination_size = static_cast<std::uint16_t>(x.destination_conf.reveal().size());
   next.name_size = static_cast<std::uint16_t>(x.name.size());
   next.dataset = dataset;
-  next.scope_size = static_cast<std::uint8_t>(x.scope.size());
+  next.scope_size = static_cast<std::uint8_t>(scope.size());
   next.enabled = x.enabled;
   by_id_.insert(id, static_cast<std::uint32_t>(rows_.size()));
   rows_.push_back(next);
@@ -47,16 +48,15 @@ std::optional<settings_index> job_settings_table::find(job_id job) const noexcep
 job_settings job_settings_table::at(settings_index at) const noexcept {
   const auto& x = rows_[at];
   const auto or_default = [](std::uint64_t given, std::uint64_t fallback) { return given == 0 ? fallback : given; };
-  const auto destination_at = x.text + x.scope_size;
   job_settings result;
   result.job = job_id{x.job};
   result.revision = weir::revision{x.revision};
   result.dataset = x.dataset;
   result.tenant = x.tenant;
   result.enabled = x.enabled;
-  result.scope = arena_.at(x.text, x.scope_size);
-  result.destination = destination_view{arena_.at(destination_at, x.destination_size)};
-  result.name = arena_.at(destination_at + x.destination_size, x.name_size);
+  result.scope = this->scope(at);
+  result.destination = destination_view{arena_.at(x.text, x.destination_size)};
+  result.name = arena_.at(x.text + x.destination_size, x.name_size);
   result.destination_fingerprint = x.fingerprint;
   result.field_names = list_of_[x.field_list];
   result.max_upload_bytes = or_default(x.max_upload_bytes, defaults_.max_upload_bytes);

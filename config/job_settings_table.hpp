@@ -72,9 +72,15 @@ class job_settings_table {
   /// Index of the job, or nothing.
   std::optional<settings_index> find(job_id job) const noexcept;
 
-  /// Adds a checked job. False if its id is there already. Throws `std::length_error` when the texts
-  /// of all jobs exceed 4 GiB.
-  bool add(const job& x, dataset_index dataset, tenant_index tenant, std::uint64_t destination_fingerprint);
+  /// Adds a checked job. `scope` is its scope's text in the snapshot's tenant table, which outlives this
+  /// one. False if the id is there already. Throws `std::length_error` when the texts of all jobs
+  /// exceed 4 GiB.
+  bool add(const job& x, dataset_index dataset, tenant_index tenant, std::string_view scope,
+           std::uint64_t destination_fingerprint);
+
+  /// For walks over all jobs, which need nothing else.
+  std::string_view scope(settings_index at) const noexcept { return {rows_[at].scope, rows_[at].scope_size}; }
+  bool enabled(settings_index at) const noexcept { return rows_[at].enabled; }
 
   /// The settings as they were given: 0 where the default applies. For serialisation and the job API.
   void restore(settings_index at, job& into) const;
@@ -84,11 +90,12 @@ class job_settings_table {
 
  private:
   struct row {
+    const char* scope;
     std::uint64_t job;
     std::uint64_t fingerprint;
     std::uint64_t revision;
     std::uint64_t max_buffer_bytes;
-    std::uint32_t text; // scope, destination, name: one behind the other in the arena
+    std::uint32_t text; // destination and name, one behind the other in the arena
     std::uint32_t tenant;
     std::uint32_t field_list;
     std::uint32_t max_upload_bytes;

@@ -1,17 +1,30 @@
 #include "config/scope.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace weir {
+
+namespace {
+
+constexpr std::array<bool, 256> allowed_id_bytes() {
+  std::array<bool, 256> result{};
+  for (unsigned c = 0; c < result.size(); ++c)
+    result[c] = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+  return result;
+}
+
+constexpr auto id_bytes = allowed_id_bytes();
+
+} // namespace
 
 std::string_view name_of(scope_kind kind) noexcept {
   return kind == scope_kind::zones ? "zones" : "accounts";
 }
 
 bool valid_scope_id(std::string_view id) noexcept {
-  return !id.empty() && id.size() <= max_scope_id_bytes && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
-  });
+  return !id.empty() && id.size() <= max_scope_id_bytes
+         && std::all_of(id.begin(), id.end(), [](char c) { return id_bytes[static_cast<unsigned char>(c)]; });
 }
 
 std::optional<scope_name> parse_scope(std::string_view text) noexcept {
@@ -37,6 +50,11 @@ std::uint64_t scope_hash(scope_kind kind, std::string_view id) noexcept {
   hash *= 0xff51'afd7'ed55'8ccdull;
   hash ^= hash >> 33;
   return hash;
+}
+
+scope_name split_scope(std::string_view checked) noexcept {
+  const auto kind = checked.front() == 'z' ? scope_kind::zones : scope_kind::accounts;
+  return {kind, checked.substr(name_of(kind).size() + 1)};
 }
 
 } // namespace weir

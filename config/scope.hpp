@@ -29,6 +29,9 @@ bool valid_scope_id(std::string_view id) noexcept;
 /// `zones/<id>` or `accounts/<id>` with a valid id, or nothing.
 std::optional<scope_name> parse_scope(std::string_view text) noexcept;
 
+/// The same for a text that `parse_scope` accepted before, without looking at it again.
+scope_name split_scope(std::string_view checked) noexcept;
+
 /// 64-bit hash of kind and id that never changes between versions of Weir: parts of the forwarding
 /// config and the ownership of scopes follow from it.
 std::uint64_t scope_hash(scope_kind kind, std::string_view id) noexcept;

@@ -8,7 +8,7 @@ namespace weir {
 std::vector<scope_ordered> jobs_by_scope(const job_settings_table& jobs) {
   std::vector<scope_ordered> result(jobs.size());
   for (std::uint32_t row = 0; row < result.size(); ++row) {
-    const auto scope = *parse_scope(jobs.at(row).scope);
+    const auto scope = split_scope(jobs.scope(row));
     result[row] = {scope_hash(scope.kind, scope.id), row};
   }
   // Nearly all comparisons end with the hash, which lies in the vector itself.

@@ -29,6 +29,11 @@ std::optional<tenant_index> tenant_table::owner_of(scope_kind kind, std::string_
   return scopes_[row].tenant;
 }
 
+std::string_view tenant_table::scope_text(scope_kind kind, std::string_view id) const noexcept {
+  const auto row = row_of(kind, id);
+  return row == flat_index::npos ? std::string_view{} : text(scopes_[row].name);
+}
+
 std::optional<tenant_index> tenant_table::find(std::string_view name) const noexcept {
   const auto scope = parse_scope(name);
   if (!scope)

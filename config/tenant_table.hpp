@@ -26,6 +26,10 @@ class tenant_table {
   /// Nothing for a scope that has no job and belongs to no account.
   std::optional<tenant_index> owner_of(scope_kind kind, std::string_view id) const noexcept;
 
+  /// `zones/<id>` as it is kept here: one copy for all who name the scope. Empty for an unknown one.
+  /// Valid as long as the table, also after it was moved.
+  std::string_view scope_text(scope_kind kind, std::string_view id) const noexcept;
+
   /// Makes `account` the owner of zone `zone_id`. False if the zone has another owner already.
   bool assign(std::string_view account_id, std::string_view zone_id);
   /// The owner of the scope, made when there is none.

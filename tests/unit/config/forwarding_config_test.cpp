@@ -287,3 +287,22 @@ TEST_CASE("SEC-15: a refusal shows no secret") {
   CHECK_EQ(name_of(result.reason), "wrong_checksum");
   CHECK_EQ(result.text.find("anary"), std::string::npos);
 }
+
+TEST_CASE("a job costs a snapshot less than 350 bytes, and no peak while it is built") {
+  constexpr std::uint64_t jobs = 100'000;
+  config_builder builder(datasets, {});
+  for (std::uint64_t i = 1; i <= jobs; ++i) {
+    job x;
+    x.id = job_id{i};
+    x.dataset = "http_requests";
+    const auto digits = std::to_string(i);
+    x.scope = "zones/" + std::string(32 - digits.size(), '0') + digits;
+    x.destination_conf = secret{"file:///var/tmp/weir/" + x.scope};
+    REQUIRE(builder.add(x, i));
+  }
+  const auto made = builder.finish({config_version{1}, {}, {}, ownership_epoch{1}, "weir", {}});
+  const auto bytes_a_job = made->memory_bytes() / jobs;
+  MESSAGE(bytes_a_job << " bytes a job");
+  CHECK_LT(bytes_a_job, 350u);
+  CHECK_EQ(made->table.entry_count(), jobs);
+}
