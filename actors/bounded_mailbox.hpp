@@ -41,7 +41,7 @@ inline bool is_system_message(const caf::type_erased_tuple& content) {
 
 } // namespace detail
 
-/// A stateful actor whose mailbox has an end: the backstop behind credit (design section 2).
+/// A stateful actor whose mailbox has an end: the backstop behind credit (ADR 0002).
 ///
 /// Counted are plain messages and requests of others. Not counted: responses (bounded by what the
 /// actor asked for), its own timers, exit and down messages. At the limit a request is answered

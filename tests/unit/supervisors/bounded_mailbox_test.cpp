@@ -6,10 +6,13 @@
 #include <thread>
 #include <vector>
 
+#include <doctest/doctest.h>
 #include <caf/typed_actor.hpp>
 
 #include "actors/guard_rails.hpp"
-#include "tests/unit/supervisors/testing_system.hpp"
+#include "messages/credit.hpp"
+#include "messages/receipt.hpp"
+#include "tests/support/deterministic_system.hpp"
 
 using namespace std::chrono_literals;
 
@@ -22,6 +25,12 @@ struct duty {
 struct work {
   int number = 0;
 };
+/// What messages with events carry: the credit they were paid with and the duty to settle.
+struct paid_work {
+  credit paid;
+  ticket duty;
+};
+using paid_work_ptr = std::shared_ptr<paid_work>;
 struct tick {};
 struct later {};
 struct boom {};
@@ -30,6 +39,7 @@ struct boom {};
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::test::duty)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::test::work)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::test::paid_work_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::test::tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::test::later)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::test::boom)
@@ -73,7 +83,7 @@ bounded_actor<Interface, State>& inside(const Interface& handle) {
   return dynamic_cast<bounded_actor<Interface, State>&>(*caf::actor_cast<caf::abstract_actor*>(handle));
 }
 
-struct worker_fixture : testing_system {
+struct worker_fixture : deterministic_system {
   worker_actor actor = system.spawn(worker, 10);
   bounded_actor<worker_actor, worker_state>& in = inside<worker_actor, worker_state>(actor);
   worker_fixture() { run(); }
@@ -173,6 +183,84 @@ TEST_CASE_FIXTURE(worker_fixture, "what waits in a dying actor's mailbox is dest
 
 namespace {
 
+struct payee_state {
+  static constexpr const char* name = "payee";
+  static constexpr std::uint64_t mailbox_limit = 2;
+};
+
+caf::behavior payee(bounded_event_actor<payee_state>* self, bool settles) {
+  set_guard_rails(self, "payee");
+  return {[settles](const paid_work_ptr& x) {
+    if (!settles)
+      throw std::runtime_error("in the middle of it");
+    x->duty.durable(1);
+  }};
+}
+
+caf::behavior deaf(bounded_event_actor<payee_state>* self, int) {
+  set_guard_rails(self, "deaf");
+  return {[](tick) {}};
+}
+
+} // namespace
+
+TEST_CASE_FIXTURE(deterministic_system,
+                  "however a message is destroyed, its credit flows back and its unsettled events fail their receipt") {
+  auto window = std::make_shared<credit_window>(credit_window::limits{1000, 10});
+  int done = 0;
+  int failed = 0;
+  const auto pay = [&](const caf::actor& whom) {
+    auto taken = credit::acquire(window, 100);
+    REQUIRE(taken);
+    auto body = std::make_shared<receipt>([&](receipt& x) {
+      ++done;
+      failed += x.outcome().failed;
+    });
+    caf::anon_send(whom, std::make_shared<paid_work>(paid_work{std::move(*taken), ticket{body}}));
+  };
+  SUBCASE("handled") {
+    auto actor = owned(system.spawn(payee, true));
+    pay(actor);
+    CHECK_EQ(window->used().bytes, 100);
+    run();
+    CHECK_EQ(done, 1);
+    CHECK_EQ(failed, 0);
+  }
+  SUBCASE("refused by a full mailbox") {
+    auto actor = owned(system.spawn(payee, true));
+    for (int i = 0; i < 5; ++i)
+      pay(actor);
+    CHECK_EQ(failed, 3);
+    CHECK_EQ(window->used().bytes, 200);
+    run();
+    CHECK_EQ(done, 5);
+    CHECK_EQ(failed, 3);
+  }
+  SUBCASE("in the hands, and in the mailbox, of an actor that dies by an exception") {
+    auto actor = owned(system.spawn(payee, false));
+    pay(actor);
+    pay(actor);
+    run();
+    CHECK_EQ(failed, 2);
+  }
+  SUBCASE("sent to an actor that is dead") {
+    auto actor = owned(system.spawn(payee, true));
+    kill(actor);
+    pay(actor);
+    CHECK_EQ(failed, 1);
+  }
+  SUBCASE("not understood") {
+    auto actor = owned(system.spawn(deaf, 0));
+    pay(actor);
+    run();
+    CHECK_EQ(failed, 1);
+  }
+  CHECK_EQ(window->used().bytes, 0);
+  CHECK_EQ(window->used().messages, 0);
+}
+
+namespace {
+
 struct skipper_state {
   static constexpr const char* name = "skipper";
   static constexpr std::uint64_t mailbox_limit = 4;
@@ -192,7 +280,7 @@ mailbox_summary summary_of(const std::string& role) {
 
 } // namespace
 
-TEST_CASE_FIXTURE(testing_system, "a skipped message keeps its slot until it is handled") {
+TEST_CASE_FIXTURE(deterministic_system, "a skipped message keeps its slot until it is handled") {
   int handled = 0;
   auto actor = system.spawn(skipper, &handled);
   auto& in = dynamic_cast<bounded_event_actor<skipper_state>&>(*caf::actor_cast<caf::abstract_actor*>(actor));
@@ -209,7 +297,7 @@ TEST_CASE_FIXTURE(testing_system, "a skipped message keeps its slot until it is 
   kill(actor);
 }
 
-TEST_CASE_FIXTURE(testing_system,
+TEST_CASE_FIXTURE(deterministic_system,
                   "metrics see the mailboxes of a role together, and forget the dead but not their refusals") {
   const auto refused_before = summary_of("worker").refused;
   auto one = system.spawn(worker, 10);

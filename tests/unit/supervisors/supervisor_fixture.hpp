@@ -1,7 +1,5 @@
 #pragma once
 
-#include "supervisors/supervisor.hpp"
-
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -9,9 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/fake_clock.hpp"
-#include "tests/support/fake_random.hpp"
-#include "tests/unit/supervisors/testing_system.hpp"
+#include <doctest/doctest.h>
+
+#include "supervisors/supervisor.hpp"
+#include "tests/support/deterministic_system.hpp"
 
 namespace weir::test {
 
@@ -62,8 +61,7 @@ inline pupil_actor::behavior_type pupil(bounded_pointer<pupil_actor, pupil_state
 }
 
 /// A supervisor called `top` whose children write down when they are made and when they end.
-struct supervisor_fixture : testing_system {
-  environment outside;
+struct supervisor_fixture : deterministic_system {
   std::vector<std::string> history; // "+a" made, "-a" ended
   std::map<std::string, std::string> trouble;
   std::vector<std::string> transitions;
@@ -71,10 +69,6 @@ struct supervisor_fixture : testing_system {
   std::shared_ptr<std::uint64_t> marks = std::make_shared<std::uint64_t>(0);
   supervisor_actor top;
 
-  supervisor_fixture() {
-    outside.random = std::make_shared<fake_random>(7);
-    outside.clock = std::make_shared<fake_clock>();
-  }
   ~supervisor_fixture() {
     if (top)
       kill(top);
@@ -114,13 +108,18 @@ struct supervisor_fixture : testing_system {
     return result;
   }
   void begin(supervisor_spec wanted) {
-    top = system.spawn(supervisor, std::move(wanted), outside);
+    top = system.spawn(supervisor, std::move(wanted), world);
     self->monitor(top);
     run();
   }
   void fail(const std::string& id, std::string why = "boom") {
     caf::anon_send(made[id], fail_now{std::move(why)});
     run();
+  }
+  template <class Order>
+  caf::error order(const supervisor_actor& whom, Order what) {
+    const auto answer = ask<order_done>(whom, std::move(what));
+    return answer ? caf::error{} : answer.error();
   }
   child_status status(const std::string& id) {
     const auto all = ask<children_status>(top, list_children{});
@@ -133,7 +132,7 @@ struct supervisor_fixture : testing_system {
   bool known(const std::string& id) { return !status(id).id.empty(); }
   std::vector<std::string> take_history() { return std::exchange(history, {}); }
   /// The reason the supervisor ended with, if it did.
-  caf::optional<caf::error> ended() {
+  caf::optional<caf::error> end() {
     caf::optional<caf::error> reason;
     self->receive([&](const caf::down_msg& x) { reason = x.reason; }, caf::after(0ms) >> [] {});
     return reason;

@@ -62,7 +62,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a restart whose delay ends while one furt
   struct always final : random_source {
     std::uint64_t next() override { return 50; }
   };
-  outside.random = std::make_shared<always>();
+  world.random = std::make_shared<always>();
   begin(spec(strategy::rest_for_one, when_exhausted::escalate, {child("a"), child("b"), child("c"), child("d")}));
   take_history();
   fail("c");
@@ -92,7 +92,7 @@ TEST_CASE_FIXTURE(supervisor_fixture,
   fail("a");
   advance(10s);
   CHECK_EQ(take_history(), strings{"-a", "-c", "-b", "+a", "-a"});
-  const auto reason = ended();
+  const auto reason = end();
   REQUIRE(reason);
   CHECK_NE(system.render(*reason).find("no room"), std::string::npos);
 }
@@ -114,13 +114,13 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a supervisor told to exit stops its child
   run();
   ask_to_exit();
   CHECK_EQ(take_history(), strings{"-c"});
-  CHECK_FALSE(ended());
+  CHECK_FALSE(end());
   CHECK_EQ(code_of(order(top, start_child{child("z")})), errc::refused);
   advance(4900ms);
   CHECK_EQ(take_history(), strings{});
   advance(200ms); // b is killed after its 5 s
   CHECK_EQ(take_history(), strings{"-b", "-a"});
-  const auto reason = ended();
+  const auto reason = end();
   REQUIRE(reason);
   CHECK_EQ(*reason, caf::exit_reason::user_shutdown);
 }
@@ -131,9 +131,9 @@ TEST_CASE_FIXTURE(supervisor_fixture, "children that do not depend on each other
     caf::anon_send(made[id], ignore_exits{});
   run();
   ask_to_exit();
-  CHECK_FALSE(ended());
+  CHECK_FALSE(end());
   advance(5100ms);
-  CHECK(ended());
+  CHECK(end());
 }
 
 TEST_CASE_FIXTURE(supervisor_fixture,
@@ -146,7 +146,7 @@ TEST_CASE_FIXTURE(supervisor_fixture,
   mark_three_times();
   ask_to_exit();
   CHECK_EQ(*marks, 3);
-  CHECK(ended());
+  CHECK(end());
 
   begin(spec(strategy::one_for_one, when_exhausted::escalate, {child("a")}));
   caf::anon_send(top, hurry{});
@@ -155,7 +155,7 @@ TEST_CASE_FIXTURE(supervisor_fixture,
   mark_three_times();
   run();
   CHECK_EQ(*marks, 3);
-  CHECK(ended());
+  CHECK(end());
 }
 
 TEST_CASE_FIXTURE(supervisor_fixture, "hurry kills those that were asked to stop, and those whose turn comes later") {
@@ -164,12 +164,12 @@ TEST_CASE_FIXTURE(supervisor_fixture, "hurry kills those that were asked to stop
     caf::anon_send(made[id], ignore_exits{});
   run();
   ask_to_exit();
-  CHECK_FALSE(ended());
+  CHECK_FALSE(end());
   take_history();
   caf::anon_send(top, hurry{});
   run();
   CHECK_EQ(take_history(), strings{"-b", "-a"});
-  CHECK(ended());
+  CHECK(end());
 }
 
 TEST_CASE_FIXTURE(supervisor_fixture, "a restart that was due is not carried out by a supervisor that stops") {
@@ -182,7 +182,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a restart that was due is not carried out
   CHECK_EQ(take_history(), strings{});
   advance(2s);
   CHECK_EQ(take_history(), strings{"-b"});
-  CHECK(ended());
+  CHECK(end());
 }
 
 TEST_CASE_FIXTURE(supervisor_fixture, "no child outlives a supervisor that was killed") {
@@ -192,7 +192,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "no child outlives a supervisor that was k
   run();
   take_history();
   kill(top);
-  CHECK(ended());
+  CHECK(end());
   CHECK_EQ(history.size(), 2);
 }
 
@@ -211,7 +211,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a supervisor with a spec that makes no se
   }
   begin(bad);
   CHECK_EQ(history, strings{});
-  const auto reason = ended();
+  const auto reason = end();
   REQUIRE(reason);
   CHECK_EQ(code_of(*reason), errc::refused);
 }
@@ -247,7 +247,7 @@ TEST_CASE_FIXTURE(supervisor_fixture,
   CHECK_EQ(board.tallies().front().restarts, 3);
 }
 
-TEST_CASE_FIXTURE(testing_system, "CAF tells who monitors an actor too late why it ended, crash or not") {
+TEST_CASE_FIXTURE(deterministic_system, "CAF tells who monitors an actor too late why it ended, crash or not") {
   auto dead = system.spawn(pupil, std::function<void()>{}, true, nullptr);
   run();
   self->monitor(dead);

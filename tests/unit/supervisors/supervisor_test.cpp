@@ -23,7 +23,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a restart waits for its delay and not a m
   struct highest final : random_source {
     std::uint64_t next() override { return 100; } // the first bound itself
   };
-  outside.random = std::make_shared<highest>();
+  world.random = std::make_shared<highest>();
   begin(spec(strategy::one_for_one, when_exhausted::escalate, {child("a")}));
   fail("a");
   advance(99ms, 1ms);
@@ -57,12 +57,12 @@ TEST_CASE_FIXTURE(supervisor_fixture,
   for (int i = 0; i < 3; ++i) {
     fail(i % 2 ? "a" : "b"); // the budget is a common one
     advance(1s);
-    CHECK_FALSE(ended());
+    CHECK_FALSE(end());
   }
   take_history();
   fail("b", "the last straw");
   CHECK_EQ(take_history(), strings{"-b", "-c", "-a"});
-  const auto reason = ended();
+  const auto reason = end();
   REQUIRE(reason);
   CHECK_NE(system.render(*reason).find("gave up after 3 restarts"), std::string::npos);
 }
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a parent sees an exhausted supervisor as 
                      ++begun;
                      auto inside = spec(strategy::one_for_one, when_exhausted::escalate, {child("a")});
                      inside.name = "inner";
-                     return caf::actor_cast<caf::actor>(system.spawn(supervisor, inside, outside));
+                     return caf::actor_cast<caf::actor>(system.spawn(supervisor, inside, world));
                    },
                    restart::permanent, 10s};
   begin(spec(strategy::one_for_one, when_exhausted::escalate, {inner, child("b")}));
@@ -96,7 +96,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a parent sees an exhausted supervisor as 
   CHECK_EQ(status("inner").restarts, 1);
   CHECK_NE(status("inner").reason.find("gave up"), std::string::npos);
   CHECK_EQ(status("b").restarts, 0);
-  CHECK_FALSE(ended());
+  CHECK_FALSE(end());
 }
 
 // -- failures to start --------------------------------------------------------------------------
@@ -115,7 +115,7 @@ TEST_CASE_FIXTURE(supervisor_fixture, "a child that cannot start counts as crash
     CHECK_FALSE(order(top, unpark_child{"a"}));
     CHECK_EQ(state("a"), child_state::running);
     ask_to_exit();
-    ended();
+    end();
   }
 }
 
@@ -136,7 +136,7 @@ TEST_CASE_FIXTURE(supervisor_fixture,
   advance(1h, 1min);
   CHECK_EQ(state("1"), child_state::parked);
   CHECK_NE(status("1").reason.find("thrown"), std::string::npos);
-  CHECK_FALSE(ended());
+  CHECK_FALSE(end());
   for (auto id : {"2", "3"}) {
     CHECK_EQ(state(id), child_state::running);
     CHECK_EQ(status(id).restarts, 0);
@@ -149,7 +149,7 @@ TEST_CASE_FIXTURE(supervisor_fixture,
       advance(1s);
     }
   CHECK_EQ(state("3"), child_state::parked);
-  CHECK_FALSE(ended());
+  CHECK_FALSE(end());
 }
 
 TEST_CASE_FIXTURE(supervisor_fixture,
