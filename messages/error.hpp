@@ -33,9 +33,10 @@ caf::error make_error(errc code, Ts&&... context) {
   return {static_cast<std::uint8_t>(code), error_category, caf::make_message(std::forward<Ts>(context)...)};
 }
 
-/// The code, or `none` for errors of other categories.
+/// The code, or `none` for no error and for errors of other categories. (CAF 0.17.6 has no category
+/// to ask for in an error that is none.)
 inline errc code_of(const caf::error& x) noexcept {
-  return x.category() == error_category ? static_cast<errc>(x.code()) : errc::none;
+  return x && x.category() == error_category ? static_cast<errc>(x.code()) : errc::none;
 }
 
 }  // namespace weir
