@@ -98,9 +98,10 @@ bool log_store::write_sidecar() {
 
 bool log_store::is_covered(std::size_t number, position by) const {
   const auto& x = files_.at(number);
+  if (!x.exists || x.segment == 0 || !x.sealed || by < position{x.segment, x.end})
+    return false;
   const auto& load = state_.load[number];
-  return x.exists && x.segment != 0 && x.sealed && load.blocks == 0 && load.changed <= by
-         && position{x.segment, x.end} <= by;
+  return load.blocks == 0 && load.changed <= by;
 }
 
 bool log_store::is_short() const {

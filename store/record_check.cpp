@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "store/log_state.hpp"
@@ -116,12 +117,12 @@ std::string log_state::check(const append_record& x, group_effects& seen) const 
     if (x.kind == record_kind::trim && trim.ParseFromString(x.meta)
         && (trim.reason() == proto::Trim::DEAD_EXPIRED || trim.reason() == proto::Trim::SET_ASIDE))
       return {};
-    auto live = slot ? index.first_live(*slot, of) : std::nullopt;
-    if (before && before->of == of && before->trimmed && live && *before->trimmed > *live)
-      live = *before->trimmed;
-    if (live && *live < x.range.first)
+    auto live = slot ? index.first_live(*slot, of).value_or(x.range.first) : x.range.first;
+    if (before && before->of == of && before->trimmed)
+      live = std::max(live, *before->trimmed);
+    if (live < x.range.first)
       return fmt::format("job {} still holds events from {} on; ending those from {} on would skip some", number(x.job),
-                         *live, x.range.first);
+                         live, x.range.first);
     seen.change(x.job, of).trimmed = x.range.end();
   }
   return {};
