@@ -77,8 +77,7 @@ class curl_network : public network {
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-    while (!stopping_) {
-      obey();
+    for (obey(); !stopping_; obey()) {
       int running = 0;
       curl_multi_perform(multi_, &running);
       collect();

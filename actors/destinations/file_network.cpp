@@ -101,6 +101,9 @@ class file_network : public network {
   using entry_ptr = std::shared_ptr<entry>;
   using batch = std::vector<std::pair<std::uint64_t, entry_ptr>>;
 
+  /// A sync takes about as long, so that at most half of the time goes into waiting for one.
+  static constexpr std::chrono::milliseconds group_time{10};
+
   static time_point now() { return std::chrono::steady_clock::now(); }
 
   bool has_work(const entry& x) const { return !x.file || !x.windows.empty() || !x.cancelled.empty(); }
@@ -120,7 +123,7 @@ class file_network : public network {
         auto [id, x] = std::move(rejected_.back());
         rejected_.pop_back();
         unlocked(hold, [&] { finish(id, *x, failure(x->cancelled)); });
-      } else if (!to_seal_.empty() && !sealing_) {
+      } else if (should_seal()) {
         seal_some(hold);
       } else if (!ready_.empty()) {
         const auto id = ready_.front();
@@ -140,6 +143,13 @@ class file_network : public network {
     hold.unlock();
     f();
     hold.lock();
+  }
+
+  /// While there is other work a group grows, but nobody waits for it for longer than its time.
+  bool should_seal() const {
+    if (to_seal_.empty() || sealing_)
+      return false;
+    return ready_.empty() || now() - group_began_ >= group_time;
   }
 
   /// Syncs the directories of all files that are waiting for that, each once. One thread at a
@@ -199,6 +209,8 @@ class file_network : public network {
       end(hold, id, x, std::move(outcome));
     } else if (step == file_upload::step::needs_directory) {
       x->sealing = true;
+      if (to_seal_.empty())
+        group_began_ = now();
       to_seal_[x->file->directory()].emplace_back(id, x);
       wake_.notify_one();
     } else {
@@ -286,6 +298,7 @@ class file_network : public network {
   batch rejected_;
   std::unordered_map<std::string, batch> to_seal_; ///< By directory.
   bool sealing_ = false;                           ///< A thread is syncing directories.
+  time_point group_began_{};                       ///< Of the first in `to_seal_`.
   bool stopping_ = false;
   time_point next_expiry_{};
   std::vector<std::thread> pool_;

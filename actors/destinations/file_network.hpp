@@ -15,8 +15,10 @@ struct file_settings {
   std::vector<std::string> roots;
   /// Directories nothing is ever written under: the node's own data.
   std::vector<std::string> closed_roots;
-  /// Two: while one waits for a directory to be synced the other one fills the next group.
-  std::uint32_t threads = 2;
+  /// They wait for the disk nearly all the time, and the kernel merges the flushes of those that wait
+  /// together: on a virtual disk with 5 ms a flush one thread made 130–210 objects/s, four 500–2,900
+  /// (busy and idle disk), 32 about 1.6 times as many as four.
+  std::uint32_t threads = 4;
 };
 
 /// Uploads to `file:///directory/name`. The path is taken as it is written, without escapes.

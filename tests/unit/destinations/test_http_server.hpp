@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -14,6 +15,9 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
@@ -44,7 +48,8 @@ class exchange {
   using tls_type = boost::asio::ssl::stream<socket_type&>;
   using parser_type = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
-  exchange(socket_type& socket, tls_type* tls, std::string& unread) : socket_(socket), tls_(tls), unread_(unread) {
+  exchange(socket_type& socket, tls_type* tls, std::string& unread, std::function<void(const received_request&)> keep)
+      : socket_(socket), tls_(tls), unread_(unread), keep_(std::move(keep)) {
     parser_.body_limit(1ull << 30);
     parser_.header_limit(64 << 10);
   }
@@ -60,6 +65,7 @@ class exchange {
     if (!feed_until([this] { return parser_.is_done(); }))
       return false;
     request_.body = parser_.get().body();
+    keep_(request_);
     return true;
   }
 
@@ -136,6 +142,7 @@ class exchange {
   socket_type& socket_;
   tls_type* tls_;
   std::string& unread_;
+  std::function<void(const received_request&)> keep_;
   parser_type parser_;
   received_request request_;
 };
@@ -238,16 +245,14 @@ class test_http_server {
     }
     std::string unread;
     for (;;) {
-      exchange next(socket, tls ? &*tls : nullptr, unread);
+      exchange next(socket, tls ? &*tls : nullptr, unread, [this](const received_request& x) {
+        const std::lock_guard<std::mutex> hold(mutex_);
+        requests_.push_back(x);
+      });
       if (!next.read_head())
         break;
       const auto what = script_for(next.request().target);
-      const auto goes_on = what(next);
-      if (next.is_complete()) {
-        const std::lock_guard<std::mutex> hold(mutex_);
-        requests_.push_back(next.request());
-      }
-      if (!goes_on)
+      if (!what(next))
         break;
     }
     hang_up(socket);
