@@ -18,6 +18,18 @@ constexpr std::chrono::milliseconds linger_step{10};
 constexpr std::chrono::milliseconds upkeep_step{100};
 constexpr std::chrono::seconds recovery_patience{30};
 
+void count_sealed(shard_metrics& metrics, const sealed_group& group) {
+  std::uint64_t events = 0;
+  std::uint64_t raw = 0;
+  for (const auto& block : group.blocks) {
+    events += block.range.count;
+    raw += block.raw_bytes;
+  }
+  metrics.sealed_events.Increment(static_cast<double>(events));
+  metrics.sealed_raw_bytes.Increment(static_cast<double>(raw));
+  metrics.sealed_bytes.Increment(static_cast<double>(group.bytes));
+}
+
 void send_sealed(shard_self self) {
   auto& state = self->state;
   auto writer = state.parts.directory->writer();
@@ -26,6 +38,7 @@ void send_sealed(shard_self self) {
     if (!edge)
       return;  // goes on when a group comes back
     auto group = state.data->take_sealed(group_bytes);
+    count_sealed(*state.parts.metrics, *group);
     group->from = self;
     group->edge = std::move(*edge);
     writer.tell(std::move(group));

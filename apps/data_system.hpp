@@ -6,8 +6,8 @@
 
 namespace weir {
 
-/// The actor system of the data path. Control has none of its own: its listener's thread reads what
-/// the node offers behind short locks (ADR 0001).
+/// The actor system of the data path. What is asked of a node from outside never waits for it: the
+/// control listener's own thread reads what the node offers behind short locks (ADR 0001).
 struct data_system_config : caf::actor_system_config {
   explicit data_system_config(std::size_t workers) {
     set("scheduler.max-threads", workers);

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "apps/audit_command.hpp"
 #include "apps/check_command.hpp"
 #include "apps/generate_command.hpp"
 #include "apps/run_command.hpp"
@@ -25,6 +26,7 @@ int choose_and_run(int argc, char** argv) {
   weir::add_check_command(app, run);
   weir::add_reload_command(app, run);
   weir::add_generate_command(app, run);
+  weir::add_audit_command(app, run);
   app.footer("`weir COMMAND --help` shows examples.");
   try {
     app.parse(argc, argv);

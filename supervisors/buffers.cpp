@@ -64,6 +64,7 @@ void let_go(buffers_self self, const leaving& x) {
     return;
   found->second.leaving = true;
   state.parts.child.metrics->passivated.Increment();
+  state.parts.child.directory->pusher().tell(push_withdrawn{x.job});
   const auto gone = [self, job = x.job] {
     const auto entry = self->state.jobs.find(number(job));
     const bool again = entry != self->state.jobs.end() && entry->second.due;
