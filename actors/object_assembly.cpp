@@ -52,7 +52,7 @@ assembly_result object_assembly::push(assembly_tools& tools, const sequence_rang
     return assembly_result::corrupt;
 
   const bool whole = from == block.first && to == block.end();
-  if (whole && raw_bytes >= untouched_raw_bytes) {
+  if (whole && raw_bytes >= merge_below_) {
     close_open(tools);
     ready_ += member;
     ++passed_;

@@ -44,7 +44,10 @@ class object_assembly {
   static constexpr std::size_t merged_raw_bytes =
       256 * 1024; ///< A merged member holds no more, but for one large event.
 
-  object_assembly(job_id job, sequence_range cut) : job_(job), cut_(cut), next_(cut.first) {}
+  /// With `merge_below` 0 even small members pass untouched: larger objects for a node that has no
+  /// time to pack them well. Only blocks partly inside the cut are encoded anew then.
+  object_assembly(job_id job, sequence_range cut, std::size_t merge_below = untouched_raw_bytes)
+      : job_(job), cut_(cut), merge_below_(merge_below), next_(cut.first) {}
 
   /// Whether there is room for another block.
   bool wants_block() const noexcept {
@@ -82,6 +85,7 @@ class object_assembly {
 
   job_id job_;
   sequence_range cut_;
+  std::size_t merge_below_;
   sequence next_;
   std::string open_; ///< Raw events to be sealed as one member.
   sequence_range open_range_;

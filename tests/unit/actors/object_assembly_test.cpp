@@ -54,9 +54,10 @@ struct assembled {
   std::uint64_t events = 0, missing = 0, merged = 0, passed = 0;
 };
 
-assembled assemble(const sequence_range& cut, const std::vector<block>& blocks) {
+assembled assemble(const sequence_range& cut, const std::vector<block>& blocks,
+                   std::size_t merge_below = object_assembly::untouched_raw_bytes) {
   assembly_tools tools;
-  object_assembly object{some_job, cut};
+  object_assembly object{some_job, cut, merge_below};
   assembled result;
   const auto drain = [&] {
     for (auto window = object.pull(); !window.empty(); window = object.pull()) {
@@ -127,6 +128,15 @@ TEST_CASE("small members are merged up to 256 KiB raw, in order and without loss
   for (const auto& b : blocks)
     before += b.member.size();
   CHECK_LT(object.bytes.size(), before);
+}
+
+TEST_CASE("a node that is short of time passes small members untouched too") {
+  const auto a = make_block(1, 2), b = make_block(3, 1), c = make_block(4, 3);
+  const auto whole = assemble({some_generation, 1, 6}, {a, b, c}, 0);
+  CHECK(whole.bytes == a.member + b.member + c.member);
+  const auto part = assemble({some_generation, 2, 4}, {a, b, c}, 0);
+  CHECK(part.raw == events(2, 4));
+  CHECK_EQ(part.passed, 1u);
 }
 
 TEST_CASE("small and large members alternate without changing the order") {
