@@ -9,6 +9,7 @@
 #include "apps/check_command.hpp"
 #include "apps/generate_command.hpp"
 #include "apps/run_command.hpp"
+#include "apps/store_command.hpp"
 #include "apps/version.hpp"
 
 namespace {
@@ -27,6 +28,7 @@ int choose_and_run(int argc, char** argv) {
   weir::add_reload_command(app, run);
   weir::add_generate_command(app, run);
   weir::add_audit_command(app, run);
+  weir::add_store_command(app, run);
   app.footer("`weir COMMAND --help` shows examples.");
   try {
     app.parse(argc, argv);
