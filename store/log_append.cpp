@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "store/byte_codec.hpp"
 #include "store/checkpoint.hpp"
@@ -17,6 +18,10 @@ record_header fence(std::uint32_t segment, std::uint16_t file, std::uint32_t end
   x.job = job_id{segment};
   x.range = {generation{file}, end, 0};
   return x;
+}
+
+bool is_full(std::error_code x) {
+  return x == std::errc::no_space_on_device || x == std::error_code(EDQUOT, std::generic_category());
 }
 
 std::uint64_t wall_ns(const clock_source& clock) {
@@ -206,15 +211,16 @@ caf::error log_store::roll(urgency how) {
   auto chosen = spare > keep ? files_.first_free() : std::nullopt;
   if (!chosen && may_grow()) {
     std::uint16_t made = 0;
-    if (auto error = files_.create(made))
-      cannot_grow_ = true;
-    else
+    auto error = files_.create(made);
+    if (!error)
       chosen = made;
+    else if (is_full(error))
+      cannot_grow_ = true;
+    else if (how == urgency::events)
+      return make_error(errc::store_failed, error.message());
   }
-  if (!chosen && how == urgency::events) {
-    cannot_grow_ = true;
+  if (!chosen && how == urgency::events)
     return make_error(errc::disk_full, "no segment is free but those kept for draining");
-  }
   if (!chosen)
     chosen = how == urgency::upkeep && spare <= keep ? std::nullopt : files_.first_free();
   if (!chosen)

@@ -217,9 +217,10 @@ bool log_store::replenish() {
     return false;
   std::lock_guard guard(mutex_);
   std::uint16_t made = 0;
-  if (files_.create(made)) {
-    cannot_grow_ = true;
-    return false;
+  if (auto error = files_.create(made)) {
+    if (error == std::errc::no_space_on_device)
+      cannot_grow_ = true;
+    return false; // Whatever else it was, the roll that needs it will try again.
   }
   return true;
 }

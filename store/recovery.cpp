@@ -17,9 +17,10 @@ caf::error disk_error(const std::string& what, std::error_code why) {
 
 } // namespace
 
-recovery::recovery(const settings& how, const environment& world)
+recovery::recovery(const settings& how, const environment& world, bool look_only)
     : settings_(how),
       world_(world),
+      look_only_(look_only),
       result_(segment_files(world.disk, how.directory, how.segment_bytes), how.window_batches) {}
 
 caf::expected<recovered> recovery::run() {
@@ -36,6 +37,8 @@ caf::expected<recovered> recovery::run() {
 }
 
 caf::error recovery::take_lock() {
+  if (look_only_)
+    return {};
   auto& disk = *world_.disk;
   if (auto error = disk.make_directories(settings_.directory))
     return disk_error(settings_.directory, error);
@@ -98,6 +101,7 @@ caf::error recovery::pick_checkpoint() {
       result_.checkpoint_bytes = image_.bytes;
       result_.group_number = image_.group_number;
       codec_.emplace(result_.identity);
+      result_.damages_before = result_.state.damages.size();
       if (*number != checkpoints_.back()) {
         result_.checkpoint_now = true;
         ++result_.report.set_aside_records;
@@ -113,6 +117,8 @@ caf::error recovery::pick_checkpoint() {
 }
 
 caf::error recovery::begin_new() {
+  if (look_only_)
+    return make_error(errc::refused, fmt::format("there is no store in {}", settings_.directory));
   for (std::size_t i = 0; i < result_.files.size(); ++i) {
     if (!result_.files.at(i).exists)
       continue;

@@ -43,7 +43,8 @@ struct recovered {
     std::uint32_t end = 0;
     sidecar_builder content;
   };
-  std::vector<sidecar> sidecars; ///< Of segments that were scanned: still to be written.
+  std::size_t damages_before = 0; ///< Of `state.damages`: those the checkpoint told of.
+  std::vector<sidecar> sidecars;  ///< Of segments that were scanned: still to be written.
   recovery_report report;
 };
 
@@ -54,7 +55,8 @@ struct recovered {
 /// position are applied to it in order.
 class recovery {
  public:
-  recovery(const settings& how, const environment& world);
+  /// `look_only`: for a disk that refuses changes; takes no lock and makes no store.
+  recovery(const settings& how, const environment& world, bool look_only = false);
   caf::expected<recovered> run();
 
  private:
@@ -92,6 +94,7 @@ class recovery {
 
   const settings& settings_;
   const environment& world_;
+  const bool look_only_;
   recovered result_;
   checkpoint_image image_;
   std::optional<record_codec> codec_;
