@@ -26,7 +26,7 @@ constexpr std::uint64_t bytes_a_window_batch = 128;
 
 void read_memory(const reading& in, toml_section& section) {
   auto& limits = in.config().limits;
-  const auto machine = in.world.machine.memory_bytes;
+  const auto machine = in.world.machine.memory_bytes / mib * mib; // whole MiB read better
   if (machine != 0 && limits.memory > machine * 3 / 4) {
     // The default must not refuse to start on a small machine; it says so instead.
     limits.memory = std::max(least_memory, machine * 3 / 4 / mib * mib);
@@ -43,7 +43,7 @@ void read_memory(const reading& in, toml_section& section) {
 
 void read_disk(const reading& in, toml_section& section) {
   auto& limits = in.config().limits;
-  const auto disk = in.world.disk_bytes ? in.world.disk_bytes(in.config().data_dir) : 0;
+  const auto disk = in.world.disk_bytes ? in.world.disk_bytes(in.config().data_dir) / mib * mib : 0;
   const auto most = disk == 0 ? 1024 * 1024 * gib : disk;
   const auto why = disk == 0 ? std::string{} : fmt::format("the disk has {}", size_text(disk));
   if (!section.has("store_max_bytes"))

@@ -109,6 +109,7 @@ void toml_section::texts(std::string_view key, std::vector<std::string>& into, s
 
 void toml_section::size(std::string_view key, std::uint64_t& into, const bounds<std::uint64_t>& in) {
   const auto rule = allowed(key, in, quoted(size_text(std::clamp(into, in.least, in.most))), size_text);
+  auto given = into;
   if (const auto* node = get(key)) {
     const auto* value = node->as_string();
     if (value == nullptr)
@@ -116,25 +117,28 @@ void toml_section::size(std::string_view key, std::uint64_t& into, const bounds<
     const auto bytes = parse_size(value->get());
     if (!bytes)
       return problem(key, fmt::format("'{}' is not a size: {}", shown_key(value->get()), rule));
-    into = *bytes;
+    given = *bytes;
   }
-  if (into < in.least || into > in.most)
-    return problem(key, fmt::format("is {}; {}", size_text(into), rule));
+  if (given < in.least || given > in.most)
+    return problem(key, fmt::format("is {}; {}", size_text(given), rule));
+  into = given;
   in_force(key, size_text(into));
 }
 
 void toml_section::count(std::string_view key, std::uint64_t& into, const bounds<std::uint64_t>& in) {
   const auto rule = allowed(key, in, count_text(std::clamp(into, in.least, in.most)), count_text);
+  auto given = into;
   if (const auto* node = get(key)) {
     const auto* value = node->as_integer();
     if (value == nullptr)
       return problem(key, fmt::format("is {}; a whole number is needed: {}", kind_of(*node), rule));
     if (value->get() < 0)
       return problem(key, fmt::format("is {}; {}", value->get(), rule));
-    into = static_cast<std::uint64_t>(value->get());
+    given = static_cast<std::uint64_t>(value->get());
   }
-  if (into < in.least || into > in.most)
-    return problem(key, fmt::format("is {}; {}", into, rule));
+  if (given < in.least || given > in.most)
+    return problem(key, fmt::format("is {}; {}", given, rule));
+  into = given;
   in_force(key, count_text(into));
 }
 
@@ -148,19 +152,22 @@ void toml_section::count(std::string_view key, std::uint32_t& into, const bounds
 
 void toml_section::share(std::string_view key, double& into, const bounds<double>& in) {
   const auto rule = allowed(key, in, share_text(std::clamp(into, in.least, in.most)), share_text);
+  auto given = into;
   if (const auto* node = get(key)) {
     if (!node->is_number())
       return problem(key, fmt::format("is {}; a share of 1 is needed: {}", kind_of(*node), rule));
-    into = node->is_integer() ? static_cast<double>(node->as_integer()->get()) : node->as_floating_point()->get();
+    given = node->is_integer() ? static_cast<double>(node->as_integer()->get()) : node->as_floating_point()->get();
   }
-  if (!(into >= in.least && into <= in.most)) // not a number is out of bounds too
-    return problem(key, fmt::format("is {:g}; {}", into, rule));
+  if (!(given >= in.least && given <= in.most)) // not a number is out of bounds too
+    return problem(key, fmt::format("is {:g}; {}", given, rule));
+  into = given;
   in_force(key, share_text(into));
 }
 
 void toml_section::milliseconds(std::string_view key, std::chrono::milliseconds& into,
                                 const bounds<std::chrono::milliseconds>& in) {
   const auto rule = allowed(key, in, quoted(duration_text(std::clamp(into, in.least, in.most))), duration_text);
+  auto given = into;
   if (const auto* node = get(key)) {
     const auto* value = node->as_string();
     if (value == nullptr)
@@ -168,10 +175,11 @@ void toml_section::milliseconds(std::string_view key, std::chrono::milliseconds&
     const auto time = parse_duration(value->get());
     if (!time)
       return problem(key, fmt::format("'{}' is not a time: {}", shown_key(value->get()), rule));
-    into = *time;
+    given = *time;
   }
-  if (into < in.least || into > in.most)
-    return problem(key, fmt::format("is {}; {}", duration_text(into), rule));
+  if (given < in.least || given > in.most)
+    return problem(key, fmt::format("is {}; {}", duration_text(given), rule));
+  into = given;
   in_force(key, duration_text(into));
 }
 

@@ -37,6 +37,7 @@ class toml_section {
   std::string path_of(std::string_view key) const;
   void problem(std::string_view key, std::string what);
 
+  // A value that is wrong leaves the default, so that one mistake makes one problem.
   void text(std::string_view key, std::string& into);
   void flag(std::string_view key, bool& into);
   void texts(std::string_view key, std::vector<std::string>& into, std::string_view example);

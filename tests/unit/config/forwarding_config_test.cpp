@@ -288,7 +288,7 @@ TEST_CASE("SEC-15: a refusal shows no secret") {
   CHECK_EQ(result.text.find("anary"), std::string::npos);
 }
 
-TEST_CASE("a job costs a snapshot less than 350 bytes, and no peak while it is built") {
+TEST_CASE("a job with a typical destination costs a snapshot less than 350 bytes") {
   constexpr std::uint64_t jobs = 100'000;
   config_builder builder(datasets, {});
   for (std::uint64_t i = 1; i <= jobs; ++i) {
