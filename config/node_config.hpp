@@ -42,12 +42,12 @@ struct http_ingest_config {
   tls_files tls;
   bool allow_plaintext = false;                         ///< Without it, beyond loopback only TLS.
   std::uint32_t threads = 1;                            ///< Own I/O threads; default half the cores, at least 1.
-  std::uint32_t max_connections = 512;                  ///< design: overload table.
+  std::uint32_t max_connections = 512;                  ///< Each may hold a body; `in_flight_bytes` bounds them all.
   std::uint32_t max_connections_per_address = 128;      ///< A quarter: one host cannot take them all.
-  std::uint64_t max_body_bytes = 16ull << 20;           ///< Raw, after decompression; design: overload table.
+  std::uint64_t max_body_bytes = 16ull << 20;           ///< Raw, after decompression; 16 of the largest events.
   std::uint32_t max_compression_ratio = 100;            ///< Raw to compressed; real logs reach 30.
   std::uint64_t max_header_bytes = 16ull << 10;         ///< Of one request; what common servers take.
-  std::uint32_t max_json_depth = 64;                    ///< design: overload table.
+  std::uint32_t max_json_depth = 64;                    ///< Far beyond any log; bounds the parser.
   std::chrono::milliseconds header_timeout{10'000};     ///< For the whole header (slow senders).
   std::chrono::milliseconds body_timeout{60'000};       ///< For the whole body.
   std::chrono::milliseconds write_timeout{10'000};      ///< For an answer.
@@ -89,9 +89,9 @@ struct account_config {
 /// `[limits]`
 struct limits_config {
   std::uint64_t memory = 1ull << 30;             ///< RSS of the process; at most the machine's.
-  std::uint64_t max_event_bytes = 1ull << 20;    ///< design: overload table.
-  std::uint32_t buffers = 1'000'000;             ///< design: overload table; 32 B of index each.
-  std::uint32_t buffer_creation_rate = 1'000;    ///< Per second; design: overload table.
+  std::uint64_t max_event_bytes = 1ull << 20;    ///< A line beyond it is no log but an attack or a mistake.
+  std::uint32_t buffers = 1'000'000;             ///< What `memory` holds, measured: docs/configuration.md.
+  std::uint32_t buffer_creation_rate = 1'000;    ///< Per second; a storm of new jobs is paced, not absorbed.
   std::uint64_t open_block_bytes = 256ull << 20; ///< Raw bytes in open blocks; a quarter of `memory`.
   std::uint64_t in_flight_bytes = 256ull << 20;  ///< Bodies between socket and disk; a quarter of `memory`.
   double tenant_share = 0.25;                    ///< Most of the in-flight bytes one tenant may hold.
@@ -100,7 +100,7 @@ struct limits_config {
   double memory_refuse_at = 0.95;                ///< Refuse ingest.
   std::uint64_t store_max_bytes = 0;             ///< Of the store; 0 only as "not set": the file system.
   std::uint64_t job_bytes = 10ull << 30;         ///< Quota of a job without one; at most the store.
-  double disk_alert_at = 0.80;                   ///< design: overload table.
+  double disk_alert_at = 0.80;                   ///< Of store or file system in use, as the two below.
   double disk_refuse_new_buffers_at = 0.90;
   double disk_refuse_appends_at = 0.95;
   std::uint64_t window_batches = 1'000'000; ///< Deduplication window, bodies.
@@ -129,9 +129,9 @@ struct pusher_config {
   std::uint32_t slots_per_tenant = 16;       ///< A quarter: one tenant cannot hold them all.
   std::uint32_t slots_per_destination = 8;   ///< Start and bound of the adaptive limit.
   double healthy_share = 0.25;               ///< Slots kept for destinations that work.
-  std::uint64_t window_bytes = 256ull << 10; ///< Of one read; design section 2.
+  std::uint64_t window_bytes = 256ull << 10; ///< Of one read; bounds what a slow destination holds.
   std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds no_progress{5'000};        ///< Then one probe slot; design section 2.
+  std::chrono::milliseconds no_progress{5'000};        ///< Then the destination has one probe slot.
   std::chrono::milliseconds stall_timeout{30'000};     ///< Then the attempt has failed.
   std::chrono::milliseconds upload_timeout{300'000};   ///< Of one attempt.
   std::chrono::milliseconds retry_first{1'000};        ///< Doubles with full jitter …
@@ -141,7 +141,7 @@ struct pusher_config {
   std::uint32_t breaker_failures = 5;                  ///< In a row; then the breaker opens.
   std::chrono::milliseconds breaker_open{30'000};      ///< Then one probe.
   job_defaults object;                                 ///< Limits of a job that names none.
-  std::chrono::seconds dead_letter_age{7 * 24 * 3600}; ///< design section 4.
+  std::chrono::seconds dead_letter_age{7 * 24 * 3600}; ///< A week for its owner to look.
 };
 
 /// `[destinations]`
