@@ -150,8 +150,15 @@ class curl_network : public network {
         continue;
       curl_transfer* transfer = nullptr;
       curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-      end(transfer->id(), transfer->outcome_of(message->data.result, settings_));
+      const auto code = message->data.result; // `message` is gone with the next call.
+      if (!transfer->starts_over(code) || !put_back(*transfer))
+        end(transfer->id(), transfer->outcome_of(code, settings_));
     }
+  }
+
+  bool put_back(curl_transfer& transfer) {
+    return curl_multi_remove_handle(multi_, transfer.handle()) == CURLM_OK
+           && curl_multi_add_handle(multi_, transfer.handle()) == CURLM_OK;
   }
 
   void end_overdue() {

@@ -157,6 +157,21 @@ int curl_transfer::rewind_body(void* self, curl_off_t offset, int origin) {
   return CURL_SEEKFUNC_OK;
 }
 
+bool curl_transfer::starts_over(CURLcode code) {
+  const auto broke = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING
+                     || code == CURLE_SEND_FAIL_REWIND;
+  long new_connections = 1, status = 0;
+  curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &new_connections);
+  curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
+  if (!broke || new_connections > 0 || status > 0 || started_over_ || !at_first_window_)
+    return false;
+  started_over_ = true;
+  at_ = 0;
+  handed_ = 0;
+  paused_ = false;
+  return set(CURLOPT_FRESH_CONNECT, 1L);
+}
+
 void curl_transfer::supply(std::string window, bool last) {
   supplied_ += window.size();
   if (order_.length && (supplied_ > *order_.length || (last && supplied_ != *order_.length))) {

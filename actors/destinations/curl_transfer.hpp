@@ -30,6 +30,11 @@ class curl_transfer {
   /// Adds a window and lets a paused upload go on.
   void supply(std::string window, bool last);
 
+  /// Whether the attempt met a connection that the destination had closed while it was idle. Then
+  /// the request is set up anew for a fresh connection, once: libcurl itself repeats only if nothing
+  /// of the body was sent.
+  bool starts_over(CURLcode code);
+
   /// Notes progress, and says whether a timeout has passed: then in words.
   std::optional<std::string> overdue(time_point now);
   /// When `overdue` should be asked again at the latest.
@@ -81,6 +86,7 @@ class curl_transfer {
   bool paused_ = false;
   std::uint64_t supplied_ = 0;
   std::uint64_t handed_ = 0; ///< To libcurl.
+  bool started_over_ = false;
   std::optional<std::string> local_trouble_;
   std::optional<std::string> blocked_; ///< Why the last address was refused.
   bool opened_ = false;                ///< Some address was fine.

@@ -315,8 +315,12 @@ TEST_CASE("a connection that the server closed while it was idle does not fail t
     x.answer(200);
     return false;
   });
-  for (int i = 0; i < 20; ++i)
-    CHECK_EQ(world.push(world.to("/once")).result, upload_result::stored);
+  for (int i = 0; i < 20; ++i) {
+    const auto outcome = world.push(world.to("/once"));
+    CHECK_EQ(outcome.result, upload_result::stored);
+    CHECK_EQ(outcome.error, "");
+  }
+  CHECK_EQ(world.server.requests().size(), 20);
 }
 
 TEST_CASE("a server that hangs up without an answer fails the upload") {

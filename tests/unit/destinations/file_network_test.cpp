@@ -208,7 +208,8 @@ TEST_CASE("files that are ready together share the syncs of their directory") {
     world.listener->push(i, file_world::to("/out/" + std::to_string(i)), "x");
   for (std::uint64_t i = 1; i <= 100; ++i)
     CHECK_EQ(world.listener->wait(i).result, upload_result::stored);
-  CHECK(disk->count(disk_operation::sync_directory) <= 2);
+  // The first group, and what each of the four threads had renamed but not yet put into one.
+  CHECK(disk->count(disk_operation::sync_directory) <= 5);
   CHECK_EQ(world.counters->directory_syncs, disk->count(disk_operation::sync_directory));
   disk->set_hook({});
 }
