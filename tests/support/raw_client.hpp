@@ -58,14 +58,6 @@ class raw_client {
     return true;
   }
 
-  /// Sends what the kernel takes within that time, at most all of it; tells how much.
-  std::size_t send_some(std::string_view bytes, int milliseconds) {
-    if (!wait_for(POLLOUT, milliseconds))
-      return 0;
-    const auto n = ::send(handle_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    return n < 0 ? 0 : static_cast<std::size_t>(n);
-  }
-
   void end_sending() { shutdown(handle_, SHUT_WR); }
 
   void close() {
@@ -118,14 +110,11 @@ class raw_client {
   /// Whether the server ends the connection, in whichever way, and sends nothing more before.
   bool ended() { return unread_.empty() && !read_more() && ended_; }
 
+  /// Whether the server has ended the connection, whatever it sent before.
+  bool broken() const noexcept { return ended_; }
+
   /// Whether bytes of the server, or its end, come within that time.
   bool readable_within(int milliseconds) { return !unread_.empty() || ended_ || wait_for(POLLIN, milliseconds); }
-
-  /// Makes the kernel take few bytes of the server unread. Call before anything is sent.
-  void read_little() {
-    const int bytes = 2'048;
-    setsockopt(handle_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
-  }
 
  private:
   static sockaddr_in address_of(const char* host, std::uint16_t port) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -37,7 +38,7 @@ class fake_gate : public ingest_gate {
   std::optional<credit> reserve(const sender&, std::uint64_t bytes, ingest_refusal& refusal) override {
     std::lock_guard lock{mutex_};
     reservations.push_back(bytes);
-    if (refuse_from && reservations.size() > *refuse_from) {
+    if (reservations.size() > refuse_from) {
       refusal = refusal_given;
       return std::nullopt;
     }

@@ -256,7 +256,7 @@ TEST_CASE("without memory a body is answered 429 with Retry-After, thrown away, 
   CHECK_EQ(response->status, 429);
   CHECK_EQ(response->field("Retry-After"), "3");
   CHECK_NE(response->body.find("tenant_share"), std::string::npos);
-  node.gate->refuse_from.reset();
+  node.gate->refuse_from = fake_gate::never;
   REQUIRE(client.send(post("x\n")));
   CHECK_EQ(status_of(client), 200);
   CHECK_EQ(node.count(http_trouble::refused), 1);

@@ -74,7 +74,7 @@ TEST_CASE("each value of an enumeration has its own series under its API name") 
   const auto text = all.registry.text();
   CHECK(contains(text, "weir_shard_shed_events_total{reason=\"job_quota\"} 3"));
   CHECK(contains(text, "weir_shard_shed_events_total{reason=\"disk_full\"} 0"));
-  CHECK(contains(text, "weir_http_trouble_total{reason=\"bad_framing\"} 1"));
+  CHECK(contains(text, "weir_ingest_trouble_total{reason=\"bad_framing\"} 1"));
 }
 
 TEST_CASE("an overload state counts how often it was entered, not how often it was reported") {
