@@ -2,7 +2,7 @@
 # `demo`: a node, 50 jobs, a million events, and the proof that each of them is where it belongs.
 
 demo_zones=200
-demo_jobs=50 # every fourth zone has one: three quarters of the zones are not entitled
+demo_wanted=50 # every fourth zone has one: three quarters of the zones are not entitled
 demo_node=
 demo_sender=
 
@@ -31,18 +31,24 @@ demo_clean_up() {
   exit "$status"
 }
 
-demo_write_config() { # PLACE INGEST_PORT CONTROL_PORT; zone ids on stdin
-  local number=0 zone
+# One line a zone of stdin: both the node and the audit read it.
+demo_jobs() { # PLACE
+  jq -cnR --arg place "$1" '[inputs] | to_entries[] | {
+    id: (.key + 1), dataset: "http_requests", scope: "zones/\(.value)",
+    destination_conf: "file://\($place)/objects/\(.value)", max_upload_interval_seconds: 1}'
+}
+
+demo_config() { # INGEST_PORT CONTROL_PORT
   cat <<TOML
 [node]
 name = "demo"
 data_dir = "data"
 
 [ingest.http]
-listen = "127.0.0.1:$2"
+listen = "127.0.0.1:$1"
 
 [control]
-listen = "127.0.0.1:$3"
+listen = "127.0.0.1:$2"
 
 [[tokens]]
 name = "demo"
@@ -55,19 +61,8 @@ scope_field = "ZoneID"
 timestamp_field = "EdgeStartTimestamp"
 
 [jobs]
+file = "jobs.ndjson"
 TOML
-  while read -r zone; do
-    number=$((number + 1))
-    cat <<TOML
-
-[[jobs.job]]
-id = $number
-dataset = "http_requests"
-scope = "zones/$zone"
-destination_conf = "file://$1/objects/$zone"
-max_upload_interval_seconds = 1
-TOML
-  done
 }
 
 # demo_metric FILE NAME: the sum over a metric's labels.
@@ -116,15 +111,15 @@ run_demo() {
   (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$place/demo.token")
   ingest=$(demo_free_port)
   control=$(demo_free_port "$ingest")
-  "$weir" generate --zones $demo_zones --list-zones >"$place/zones.txt"
-  awk -v every=$((demo_zones / demo_jobs)) 'NR % every == 1 {print $1}' "$place/zones.txt" \
-    | demo_write_config "$place" "$ingest" "$control" >"$place/weir.toml"
+  "$weir" generate --list-zones $demo_zones >"$place/zones.txt"
+  awk -v every=$((demo_zones / demo_wanted)) 'NR % every == 1' "$place/zones.txt" | demo_jobs "$place" >"$place/jobs.ndjson"
+  demo_config "$ingest" "$control" >"$place/weir.toml"
   "$weir" check "$place/weir.toml" >"$place/check.log" 2>&1 || {
     cat "$place/check.log" >&2
     fail "the demo's config is refused"
   }
 
-  headline "a node with $demo_jobs jobs on 127.0.0.1:$ingest, control on 127.0.0.1:$control"
+  headline "a node with $demo_wanted jobs on 127.0.0.1:$ingest, control on 127.0.0.1:$control"
   trap demo_clean_up EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
@@ -142,8 +137,9 @@ run_demo() {
   headline "$(demo_number "$events") events of $demo_zones zones"
   start=$(milliseconds)
   before=$start
-  "$weir" generate --url "http://127.0.0.1:$ingest" --token-file "$place/demo.token" --zones $demo_zones \
-    --events "$events" --seed 1 --connections 4 --receipts "$place/receipts" >"$place/generate.log" 2>&1 8>&- &
+  "$weir" generate --url "http://127.0.0.1:$ingest/v1/ingest/http_requests" --token-file "$place/demo.token" --zones $demo_zones \
+    --events "$events" --seed 1 --connections 4 --receipts "$place/sent.receipts" --json \
+    >"$place/generate.json" 2>"$place/generate.log" 8>&- &
   demo_sender=$!
   deadline=
   while :; do
@@ -176,7 +172,34 @@ run_demo() {
   wait "$demo_node" || status=$?
   demo_node=
   [ "$status" -eq 0 ] || { tail -n 20 "$place/node.log" >&2; fail "the node ended with $status"; }
-  "$weir" audit "$place/objects" --receipts "$place/receipts" >"$place/audit.txt" 2>"$place/audit.log" || status=$?
-  demo_table
-  [ "$status" -eq 0 ] || { tail -n 20 "$place/audit.txt" "$place/audit.log" >&2; fail "the audit found something; see $place/audit.txt"; }
+  "$weir" audit "$place/objects" --receipts "$place/sent.receipts" --jobs "$place/jobs.ndjson" --json \
+    >"$place/audit.json" 2>"$place/audit.log" || status=$?
+  [ -s "$place/audit.json" ] || { cat "$place/audit.log" >&2; fail "the audit itself failed"; }
+  demo_table "$place" "$sent_in" "$drained_in"
+  [ "$status" -eq 0 ] || fail "the audit found something missing, doubled or damaged; see $place/audit.json"
 }
+
+# What the sender was told, what the files hold, and how to look at one.
+demo_table() { # PLACE SENT_IN DRAINED_IN, in milliseconds
+  local place=$1 objects example
+  json() { jq -r "$2" "$place/$1.json"; }
+  row() { printf '  %-26s %14s  %s\n' "$1" "$2" "${3:-}"; }
+  objects=$(json audit .files)
+  example=$(find "$place/objects" -name '*.log.gz' | LC_ALL=C sort | head -n 1)
+  printf '\n'
+  row sent "$(demo_number "$(json generate .events)")" "events of $demo_zones zones"
+  row accepted "$(demo_number "$(json generate .accepted)")" "on disk in a job's buffer before the answer"
+  row "not entitled" "$(demo_number "$(json generate .not_entitled)")" "of zones without a job: counted, not kept"
+  row delivered "$(demo_number "$(json audit .events)")" "in $objects gzip files"
+  row missing "$(demo_number "$(json audit '.receipts.missing + .gaps')")" "acknowledged, but in no file"
+  row doubled "$(demo_number "$(json audit '.doubled_sequences + .doubled_events')")"
+  row "events/s" "$(demo_number "$(json generate '.events_per_second | floor')")" \
+    "acknowledged, over HTTP, sender on the same machine; all in $(demo_seconds "$2") s"
+  row "last delivery after" "$(demo_seconds "$3") s" "more"
+  printf '\nThe files are under %s. Look at one:\n' "$place/objects"
+  printf '  zcat %s | head -n 1 | jq .\n' "$example"
+  printf 'Audit them again, job by job:\n'
+  printf '  %s audit %s --receipts %s --all-jobs\n' "$root/build/release/weir" "$place/objects" "$place/sent.receipts"
+}
+
+demo_seconds() { printf '%d.%d' $(($1 / 1000)) $(($1 % 1000 / 100)); }
