@@ -100,8 +100,10 @@ class fake_gate : public ingest_gate {
   }
 
   std::shared_ptr<credit_window> window = std::make_shared<credit_window>(credit_window::limits{256u << 20, 10'000});
-  bool hold = false;
-  std::optional<std::size_t> refuse_from; ///< Reservations granted before the first refusal.
+  // Set by a test while the source's threads look at them.
+  static constexpr std::size_t never = ~std::size_t{0};
+  std::atomic<bool> hold{false};
+  std::atomic<std::size_t> refuse_from{never}; ///< Reservations granted before the first refusal.
   ingest_refusal refusal_given{429, "tenant_share", 3};
   std::vector<std::uint64_t> reservations;
 
