@@ -19,6 +19,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+// Before any of Boost: whoever uses Asio in one program has to agree on how it is compiled.
+#include "actors/http/asio.hpp"
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
