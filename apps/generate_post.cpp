@@ -8,6 +8,10 @@
 #include <vector>
 
 #include <fmt/format.h>
+
+// Before any of Boost: whoever uses Asio in this program has to agree on how it is compiled.
+#include "actors/http/asio.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/signal_set.hpp>

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+// Before any of Boost: whoever uses Asio in one program has to agree on how it is compiled.
+#include "actors/http/asio.hpp"
+
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
