@@ -16,6 +16,7 @@ using pusher_self = bounded_pointer<pusher_actor, pusher_state>;
 using push_policy::destination_key;
 using push_policy::push_step;
 
+constexpr std::chrono::seconds own_trouble_pause{1};
 constexpr std::chrono::seconds lease_patience{90};  // longer than the buffer waits for the writer
 
 /// Turns calls of the network's threads into messages.
@@ -81,6 +82,16 @@ upload_outcome failure(std::string why) {
   outcome.result = upload_result::failed;
   outcome.error = std::move(why);
   return outcome;
+}
+
+/// Nothing that the destination could be blamed for: the slot goes back unused, and the job comes again soon.
+void give_back(pusher_self self, job_id job) {
+  auto& state = self->state;
+  state.scheduler->forget(job, self->clock().now());
+  const auto again = state.wanted.find(number(job));
+  if (again != state.wanted.end())
+    self->delayed_send(self, own_trouble_pause, again->second);
+  finish(self, job, failure("not tried"));
 }
 
 /// Nothing to push after all: the job is forgotten until its buffer wants it again.
@@ -158,6 +169,10 @@ void supply(pusher_self self, job_id job) {
 void begin_upload(pusher_self self, job_id job, const lease_ptr& leased) {
   auto& state = self->state;
   auto& push = state.running.at(number(job));
+  if (push.revoked) {
+    give_back(self, job);
+    return;
+  }
   push.leased = leased;
   push.assembly = std::make_unique<object_assembly>(job, leased->cut);
   push.upload = ++state.last_upload;
@@ -189,7 +204,7 @@ void start(pusher_self self, job_id job) {
             if (code_of(why) == errc::not_found || code_of(why) == errc::none)
               withdraw(self, job);  // nothing there, or its buffer died: whoever follows it wants anew
             else
-              finish(self, job, failure(self->system().render(why)));
+              give_back(self, job);
           });
 }
 
@@ -198,7 +213,10 @@ void pump(pusher_self self) {
   const auto now = self->clock().now();
   while (auto job = state.scheduler->revoke(now)) {
     const auto found = state.running.find(number(*job));
-    if (found != state.running.end() && found->second.upload != 0)
+    if (found == state.running.end())
+      continue;
+    found->second.revoked = true;  // if its lease is still to come, it is given back then
+    if (found->second.upload != 0)
       state.parts.world.network->cancel(found->second.upload);
   }
   while (!state.stopping) {
@@ -231,7 +249,9 @@ void commit(pusher_self self, job_id job, upload_outcome outcome) {
       },
       [self, job](const caf::error& why) {
         // It is there, but we may not remember it: the same name will be tried again and found equal.
-        finish(self, job, failure(self->system().render(why)));
+        log::warn("commit-not-recorded", "job {}: {}; the object is pushed again under its name", number(job),
+                  self->system().render(why));
+        give_back(self, job);
       });
 }
 
@@ -257,8 +277,7 @@ void tell_buffer_refusal(pusher_self self, job_id job, const lease_ptr& leased, 
 
 void rename(pusher_self self, job_id job, const lease_ptr& leased) {
   self->request(self->state.wanted.at(number(job)).buffer, lease_patience, rename_cut{leased->cut})
-    .then([self, job](recorded) { finish(self, job, failure("another object has the name; taking a longer one")); },
-          [self, job](const caf::error& why) { finish(self, job, failure(self->system().render(why))); });
+    .then([self, job](recorded) { give_back(self, job); }, [self, job](const caf::error&) { give_back(self, job); });
 }
 
 void upload_done(pusher_self self, const upload_ended& ended) {
@@ -270,8 +289,11 @@ void upload_done(pusher_self self, const upload_ended& ended) {
   auto& push = state.running.at(number(job));
   auto outcome = ended.outcome;
   state.parts.metrics->uploads[outcome.result].Increment();
-  if (push.broken)
-    outcome = failure(push.trouble);
+  if (push.broken) {
+    log::warn("push-broken-off", "job {}: {}", number(job), push.trouble);
+    give_back(self, job);
+    return;
+  }
   const auto leased = push.leased;
   switch (outcome.result) {
     case upload_result::stored: commit(self, job, std::move(outcome)); return;

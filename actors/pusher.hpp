@@ -30,6 +30,7 @@ struct running_push {
   std::unique_ptr<object_assembly> assembly;
   bool reading = false;              ///< A window of blocks was asked for.
   bool starved = false;              ///< The network waits for bytes.
+  bool revoked = false;              ///< Its slot is needed by others.
   bool broken = false;               ///< Cannot be assembled: the upload was cancelled for that.
   std::string trouble;               ///< Why it was cancelled.
   std::uint64_t supplied_bytes = 0;
