@@ -340,22 +340,17 @@ void connection::respond(slot_id id, const answer& x) {
   answer_slot(id, x, false);
 }
 
-std::function<void(answer)> connection::responder(slot_id id, std::function<void(connection&)> before) {
-  return
-      [thread = std::weak_ptr<io_thread>{thread_}, self = weak_from_this(), id, before = std::move(before)](answer x) {
-        const auto alive = thread.lock();
-        if (!alive)
-          return;
-        asio::post(alive->loop(), [self, id, before, x = std::move(x)] {
-          // The client may be gone, and its connection with it; the answer then has no reader.
-          const auto locked = self.lock();
-          if (!locked || locked->closed())
-            return;
-          if (before)
-            before(*locked);
-          locked->respond(id, x);
-        });
-      };
+std::function<void(answer)> connection::responder(slot_id id) {
+  return [thread = std::weak_ptr<io_thread>{thread_}, self = weak_from_this(), id](answer x) {
+    const auto alive = thread.lock();
+    if (!alive)
+      return;
+    asio::post(alive->loop(), [self, id, x = std::move(x)] {
+      // The client may be gone, and its connection with it; the answer then has no reader.
+      if (const auto locked = self.lock())
+        locked->respond(id, x);
+    });
+  };
 }
 
 void connection::answer_slot(slot_id id, const answer& x, bool close_after) {

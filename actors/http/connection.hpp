@@ -87,7 +87,7 @@ class connection : public std::enable_shared_from_this<connection> {
   /// From this thread. A slot that is answered already, or gone, is ignored.
   void respond(slot_id slot, const answer& x);
   /// A responder for any thread, at any time, even after the connection or its listener is gone.
-  std::function<void(answer)> responder(slot_id slot, std::function<void(connection&)> before = {});
+  std::function<void(answer)> responder(slot_id slot);
 
   void count(http_trouble reason);
   time now() const { return thread_->now(); }
