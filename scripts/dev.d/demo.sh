@@ -83,11 +83,11 @@ demo_read_counters() { # CONTROL_PORT PLACE
   delivered=$(demo_metric "$2/metrics.txt" weir_pusher_delivered_events_total)
 }
 
-demo_progress() { # one line: rewritten on a terminal, otherwise every few seconds
+demo_progress() { # one line a second; on a terminal always the same one
   local line
   line=$(printf '%5s s  %12s received  %10s/s  %12s backlog  %12s delivered' \
     "$1" "$(demo_number "$received")" "$(demo_number "$2")" "$(demo_number $((accepted - delivered)))" "$(demo_number "$delivered")")
-  if [ -t 2 ]; then printf '\r%s' "$line" >&2; elif [ $(($1 % 5)) -eq 0 ]; then say "$line"; fi
+  if [ -t 2 ]; then printf '\r%s' "$line" >&2; else say "$line"; fi
 }
 
 demo_alive() { kill -0 "$1" 2>/dev/null; }
