@@ -38,16 +38,9 @@ position log_store::here() const {
 caf::error log_store::append(const std::vector<append_record>& group) {
   if (closed_)
     return make_error(errc::store_failed, "the store is closed");
-  effects_.clear();
   auto how = urgency::drain;
-  for (const auto& x : group) {
-    if (auto why = state_.check(x, effects_); !why.empty())
-      return make_error(errc::refused, why);
-    if (x.kind == record_kind::block || x.kind == record_kind::dead)
-      how = urgency::events;
-  }
-  if (how == urgency::events && judge() == disk_state::refuse_appends)
-    return make_error(errc::disk_full, "the disk is beyond its watermark; it drains, but takes no new events");
+  if (auto error = admit(group, how))
+    return error;
   outgoing_.clear();
   collect_set_aside(outgoing_);
   for (const auto& x : group) {
@@ -59,6 +52,20 @@ caf::error log_store::append(const std::vector<append_record>& group) {
   }
   appended_ = world_.clock->steady();
   return write_group(outgoing_, how, trims_.size());
+}
+
+caf::error log_store::admit(const std::vector<append_record>& group, urgency& how) {
+  std::lock_guard guard(mutex_); // A read on another thread may be taking a bad block out.
+  effects_.clear();
+  for (const auto& x : group) {
+    if (auto why = state_.check(x, effects_); !why.empty())
+      return make_error(errc::refused, why);
+    if (x.kind == record_kind::block || x.kind == record_kind::dead)
+      how = urgency::events;
+  }
+  if (how == urgency::events && judge() == disk_state::refuse_appends)
+    return make_error(errc::disk_full, "the disk is beyond its watermark; it drains, but takes no new events");
+  return {};
 }
 
 void log_store::collect_set_aside(std::vector<outgoing>& into) {

@@ -99,6 +99,14 @@ std::vector<block_info> log_store::dead_letters(job_id id, std::size_t limit) co
 }
 
 caf::expected<block_bytes> log_store::read(job_id id, const sequence_range& range, bool dead) const {
+  auto result = read_once(id, range, dead);
+  // `busy` is for us: the block was moved while its old place was read, which says nothing about it.
+  while (!result && code_of(result.error()) == errc::busy)
+    result = read_once(id, range, dead);
+  return result;
+}
+
+caf::expected<block_bytes> log_store::read_once(job_id id, const sequence_range& range, bool dead) const {
   block_place place;
   std::uint32_t segment = 0;
   std::shared_ptr<disk_file> handle;
@@ -139,8 +147,8 @@ caf::expected<block_bytes> log_store::read_at(job_id id, const sequence_range& r
   auto header = got == head.size() ? codec_.decode_record(head, segment) : std::nullopt;
   if (!header || header->job != id || !(header->range == range) || payload_offset(header->meta_bytes) != before
       || header->payload_bytes != place.payload_bytes) {
-    found_bad(id, range, dead, "record header fails its checksum");
-    return make_error(errc::corrupt, "record header");
+    auto bad = found_bad(id, range, dead, place, "record header fails its checksum");
+    return make_error(bad ? errc::corrupt : errc::busy, "record header");
   }
   result.payload.resize(place.payload_bytes);
   if (auto error = file.read(place.offset + before, result.payload.data(), result.payload.size(), got))
@@ -148,8 +156,8 @@ caf::expected<block_bytes> log_store::read_at(job_id id, const sequence_range& r
   auto meta = std::string_view(head).substr(record_header_bytes, header->meta_bytes);
   if (got != result.payload.size() || codec_.body_checksum(meta, result.payload) != header->body_checksum
       || !result.meta.ParseFromArray(meta.data(), static_cast<int>(meta.size()))) {
-    found_bad(id, range, dead, "record body fails its checksum");
-    return make_error(errc::corrupt, "record body");
+    auto bad = found_bad(id, range, dead, place, "record body fails its checksum");
+    return make_error(bad ? errc::corrupt : errc::busy, "record body");
   }
   result.range = range;
   return result;
@@ -157,21 +165,29 @@ caf::expected<block_bytes> log_store::read_at(job_id id, const sequence_range& r
 
 // Out of the index at once, so that no commit that comes before its trim is durable counts its events
 // as delivered; the trim itself goes out with the next group.
-void log_store::found_bad(job_id id, const sequence_range& range, bool dead, const char* why) const {
+bool log_store::found_bad(job_id id, const sequence_range& range, bool dead, const block_place& place,
+                          const char* why) const {
   std::lock_guard guard(mutex_);
   for (const auto& x : bad_)
     if (x.job == id && x.range == range && x.dead == dead)
-      return;
+      return true;
   if (dead) {
     auto* letter = state_.find_dead(id, range);
+    if (letter && !(letter->place == place))
+      return false;
     if (letter) {
-      state_.remember({{files_.at(letter->place.file).segment, letter->place.offset}, id, range, why});
-      bad_.push_back({id, range, true, letter->place});
+      state_.remember({{files_.at(place.file).segment, place.offset}, id, range, why});
+      bad_.push_back({id, range, true, place});
     }
-    return;
+    return true;
   }
-  if (auto block = state_.set_aside(id, range, why))
-    bad_.push_back({id, range, false, block->place});
+  auto slot = state_.index.jobs().find(id);
+  auto block = slot ? state_.index.find(*slot, range) : std::nullopt;
+  if (block && !block->set_aside && !(block->place == place))
+    return false;
+  if (auto taken = state_.set_aside(id, range, why))
+    bad_.push_back({id, range, false, taken->place});
+  return true;
 }
 
 usage log_store::used() const {

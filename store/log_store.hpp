@@ -23,8 +23,9 @@ struct recovered;
 /// The store over one directory. Sources: log_append.cpp (the writer's way), log_store.cpp (any
 /// thread), log_upkeep.cpp (maintain).
 ///
-/// What only the writer's thread touches stands under no lock; `state_`, `files_` and `totals_` are
-/// changed by it under `mutex_` and may be read by it without.
+/// What only the writer's thread touches stands under no lock. `files_`, `totals_` and the load of
+/// segments are changed by it under `mutex_` and may be read by it without; the rest of `state_` is
+/// always under `mutex_`, because a read that finds a bad block changes it.
 class log_store final : public segmented_store {
  public:
   log_store(settings how, environment world, recovered&& from);
@@ -60,6 +61,7 @@ class log_store final : public segmented_store {
   enum class urgency { events, drain, upkeep };
 
   // log_append.cpp
+  caf::error admit(const std::vector<append_record>& group, urgency& how);
   /// The first `trims` records are those of `collect_set_aside`.
   caf::error write_group(const std::vector<outgoing>& records, urgency how, std::size_t trims = 0);
   caf::error roll(urgency how);
@@ -91,7 +93,9 @@ class log_store final : public segmented_store {
   // log_store.cpp
   caf::expected<block_bytes> read_at(job_id id, const sequence_range& range, bool dead, const block_place& place,
                                      std::uint32_t segment, disk_file& file) const;
-  void found_bad(job_id id, const sequence_range& range, bool dead, const char* why) const;
+  /// False if the block is elsewhere by now, so that what was read says nothing about it.
+  bool found_bad(job_id id, const sequence_range& range, bool dead, const block_place& place, const char* why) const;
+  caf::expected<block_bytes> read_once(job_id id, const sequence_range& range, bool dead) const;
 
   const settings settings_;
   const environment world_;
@@ -152,7 +156,7 @@ class log_store final : public segmented_store {
 
   std::unique_ptr<relocation> relocation_;
   bool cannot_grow_ = false; ///< The last attempt at a new file met a full disk.
-  std::chrono::steady_clock::time_point looked_{}, appended_{};
+  std::chrono::steady_clock::time_point looked_{}, appended_{}, sidecars_from_{};
 };
 
 } // namespace weir::store

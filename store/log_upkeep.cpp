@@ -10,8 +10,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto look_every = 1s;                  ///< At the file system's free space.
-constexpr auto mark_after = 1s;                  ///< Without appends, the last group is marked as durable.
+constexpr auto look_every = 1s; ///< At the file system's free space.
+constexpr auto mark_after = 1s; ///< Without appends, the last group is marked as durable.
+constexpr auto retry_sidecar_after = 1s;
 constexpr std::size_t most_pending_sidecars = 8; ///< Beyond it the oldest is given up: its segment is scanned.
 constexpr std::size_t expire_a_step = 10'000;
 constexpr std::uint64_t checkpoint_share = 16; ///< At most one byte of checkpoint per this many of log.
@@ -36,9 +37,9 @@ bool log_store::maintain() {
     return false;
   look_at_disk(false);
   if (settle_bad())
-    return false;
-  if (!sidecars_.empty())
-    return write_sidecar();
+    look_at_disk(true); // The blocks are out of the index already; their trims go with a later group.
+  if (!sidecars_.empty() && world_.clock->steady() >= sidecars_from_ && write_sidecar())
+    return true;
   if (checkpoint_ || checkpoint_due())
     return step_checkpoint();
   if (recycle() || replenish() || expire_window())
@@ -88,7 +89,9 @@ bool log_store::write_sidecar() {
     totals_.written_bytes += to.bytes();
     return true;
   }
-  // Tried again later, as long as not too many wait: a start can do without, it only takes longer.
+  // Tried again later, as long as not too many wait: a start can do without, it only takes longer. And
+  // a checkpoint, which comes behind it, may be what makes the room.
+  sidecars_from_ = world_.clock->steady() + retry_sidecar_after;
   if (sidecars_.size() < most_pending_sidecars && !closed_)
     sidecars_.push_back(std::move(next));
   return false;

@@ -20,7 +20,7 @@ bool relocation::allowed() {
   auto written = store_.written_foreground_ - seen_foreground_;
   seen_foreground_ = store_.written_foreground_;
   budget_ = std::min(most_budget, budget_ + written / 4);
-  return written == 0 || budget_ >= store_.settings_.group_bytes / 4 || store_.is_short();
+  return written == 0 || budget_ >= store_.settings_.group_bytes || store_.is_short();
 }
 
 std::optional<std::uint16_t> relocation::pick() const {
@@ -129,7 +129,7 @@ bool relocation::read(const candidate& x, const block_place& place, std::string&
       || store_.codec_.body_checksum(view.substr(record_header_bytes, header->meta_bytes),
                                      view.substr(payload_offset(header->meta_bytes), header->payload_bytes))
              != header->body_checksum) {
-    store_.found_bad(x.job, x.range, x.kind == record_kind::dead, "record fails its checksum");
+    store_.found_bad(x.job, x.range, x.kind == record_kind::dead, place, "record fails its checksum");
     into.clear();
   }
   return true;

@@ -231,14 +231,20 @@ TEST_CASE_FIXTURE(store_fixture, "DSK-01 a foreign file that takes all space sto
   std::uint64_t next = 1;
   for (; next <= 60; ++next)
     REQUIRE_FALSE(store->append({make::block(7, 100, next, 1, std::string(8'000, 'p'))}));
-  disk->set_capacity(disk->used_bytes() / 2);
+  disk->set_capacity(disk->used_bytes());
   clock->advance(std::chrono::seconds(2));
+  auto before = store->used().written_bytes;
   for (sequence at = 1; at < next; ++at) {
-    auto error = store->append({make::commit(7, 100, at, 1)});
-    REQUIRE_MESSAGE(!error, render_error(error.code(), error.category(), error.context()));
+    // More than fits the reserve by far: without recycling it would not pass.
+    for (int i = 0; i < 2; ++i) {
+      auto error = store->append({make::cut(7, make::cut_of(std::string(10'000, 'n'), 100, at, 1))});
+      REQUIRE_MESSAGE(!error, render_error(error.code(), error.category(), error.context()));
+    }
+    REQUIRE_FALSE(store->append({make::commit(7, 100, at, 1)}));
     for (int i = 0; i < 8; ++i)
       store->maintain();
   }
+  CHECK(store->used().written_bytes > before + 10 * how.segment_bytes);
   // Its own segments are free again: events need no space of the file system's.
   CHECK_EQ(store->used().blocks, 0u);
   CHECK_FALSE(store->append({make::block(7, 100, next, 1, "x")}));
