@@ -44,9 +44,9 @@ struct member_identity {
 };
 
 /// Below this many raw bytes a member is packed with deflate's fixed Huffman code instead of one of
-/// its own. That costs a tenth (1 KB) to a quarter (11 KB) more bytes, but the pusher unpacks every
-/// member of that size to merge it, and sealing and unpacking together take half the time or less
-/// (ADR 0004).
+/// its own. That costs about a fifth more bytes, but the pusher unpacks every member of that size to
+/// merge it, and sealing and unpacking together take a third (1 KB) to two thirds (11 KB) of the
+/// time (ADR 0004).
 inline constexpr std::size_t small_member_bytes = 16 * 1024;
 
 /// Bytes in front of the packed data in a member of ours: 10 + 2 + 4 + 33.
