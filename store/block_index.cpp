@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint32_t chunk_header_bytes = 40;
 constexpr std::uint32_t packed_block_bytes = 15;
+constexpr std::uint32_t delay_unit = 64;  // seconds; a chunk spans 4.5 hours, and ages matter in days
 constexpr std::array<std::uint32_t, chunk_pool::classes> chunk_bytes{56, 72, 136, 256, 512, 1024, 2048};
 constexpr std::uint16_t set_aside_file = 0xffff;
 
@@ -25,6 +26,32 @@ std::uint32_t block_place::bytes() const noexcept {
   return record_bytes(meta_bytes, payload_bytes);
 }
 
+namespace {
+
+// Raw sizes in 8 bits, in units of 64 bytes: up to 8 units as they are, then three bits of mantissa
+// behind a leading one and five of exponent. What is unpacked is never less than what was packed.
+constexpr std::uint32_t raw_unit = 64;
+
+std::uint32_t unpack_raw(std::uint8_t code) {
+  const std::uint32_t exponent = code >> 3;
+  const std::uint32_t mantissa = code & 7;
+  const auto units = exponent == 0 ? std::uint64_t{mantissa} : std::uint64_t{8 + mantissa} << (exponent - 1);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(units * raw_unit, 0xffff'ffff));
+}
+
+std::uint8_t pack_raw(std::uint32_t bytes) {
+  auto units = (std::uint64_t{bytes} + raw_unit - 1) / raw_unit;
+  std::uint32_t exponent = 0;
+  bool inexact = false;
+  for (; units >= 16; units >>= 1, ++exponent)
+    inexact = inexact || (units & 1) != 0;
+  // Rounding up may carry into the next exponent: the codes follow one another, so adding one does it.
+  const auto code = units < 8 ? units : ((exponent + 1) << 3) + (units - 8);
+  return static_cast<std::uint8_t>(code + (inexact ? 1 : 0));
+}
+
+}  // namespace
+
 block_index::block_index() : chunks_(chunk_bytes) {
   static_assert(sizeof(chunk) == chunk_header_bytes && sizeof(block) == packed_block_bytes);
 }
@@ -37,7 +64,8 @@ indexed_block block_index::expand(const chunk& c, const block& b, sequence first
   x.place.meta_bytes = ((b.count_and_meta & 0xff) | (std::uint32_t{b.meta_high} << 8)) * 8;
   auto length = static_cast<std::uint32_t>((b.place >> 3) & 0x1fffff) * 8;
   x.place.payload_bytes = length - record_header_bytes - x.place.meta_bytes - static_cast<std::uint32_t>(b.place & 7);
-  x.arrival_seconds = c.base_seconds + b.delay;
+  x.arrival_seconds = c.base_seconds + b.delay * delay_unit;
+  x.raw_bytes_at_most = unpack_raw(b.raw);
   x.gone = front ? c.gone : 0;
   x.set_aside = b.file() == set_aside_file;
   return x;
@@ -54,7 +82,7 @@ void block_index::pack(block& to, const block_place& place, std::uint32_t count)
 
 bool block_index::fits_behind(const chunk& tail, const indexed_block& x) const {
   return tail.generation == number(x.range.generation) && tail.first + tail.events == x.range.first
-         && x.arrival_seconds >= tail.base_seconds && x.arrival_seconds - tail.base_seconds <= 0xffff
+         && x.arrival_seconds >= tail.base_seconds && x.arrival_seconds - tail.base_seconds < 256 * delay_unit
          && x.range.count <= std::numeric_limits<std::uint32_t>::max() - tail.events;
 }
 
@@ -117,7 +145,8 @@ void block_index::append(slot job, const indexed_block& x) {
   if (x.set_aside)
     place.file = set_aside_file;
   pack(b, place, static_cast<std::uint32_t>(x.range.count));
-  b.delay = static_cast<std::uint16_t>(x.arrival_seconds - c.base_seconds);
+  b.delay = static_cast<std::uint8_t>((x.arrival_seconds - c.base_seconds) / delay_unit);
+  b.raw = pack_raw(x.raw_bytes_at_most);
   c.events += static_cast<std::uint32_t>(x.range.count);
   jobs_.at(job).blocks = tail;
   ++blocks_;

@@ -27,7 +27,8 @@ struct block_place {
 struct indexed_block {
   sequence_range range;
   block_place place;
-  std::uint32_t arrival_seconds = 0; ///< Of its first event, wall clock since 1970.
+  std::uint32_t arrival_seconds = 0; ///< Of its first event, wall clock since 1970; up to 63 s early.
+  std::uint32_t raw_bytes_at_most = 0; ///< Of its events, rounded up by at most an eighth.
   std::uint32_t gone = 0;            ///< Events at its front that are trimmed already.
   bool set_aside = false;            ///< Its bytes are bad; kept only until its neighbours are trimmed.
 
@@ -106,7 +107,8 @@ struct __attribute__((packed)) block_index::block {
   std::uint64_t place;          ///< file 16, offset / 8 24, record bytes / 8 21, padding of the payload 3 bits
   std::uint32_t count_and_meta; ///< count 24 bits, meta / 8 (rounded up) low 8 bits
   std::uint8_t meta_high;       ///< meta / 8, high 8 bits
-  std::uint16_t delay;          ///< Arrival behind the chunk's `base_seconds`.
+  std::uint8_t delay;           ///< Arrival behind the chunk's `base_seconds`, in units of 64 s, rounded down.
+  std::uint8_t raw;             ///< Raw bytes as a tiny floating-point number, see block_index.cpp.
 
   std::uint16_t file() const { return static_cast<std::uint16_t>(place >> 48); }
   std::uint32_t count() const { return count_and_meta >> 8; }

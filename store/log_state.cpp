@@ -130,6 +130,7 @@ void log_state::apply_block(const record_view& x, const proto::BlockMeta& meta) 
   block.range = range;
   block.place = x.place();
   block.arrival_seconds = seconds_of(meta.received_first_ns());
+  block.raw_bytes_at_most = meta.raw_bytes();
   index.append(slot, block);
   job.generation = number(range.generation);
   job.set_next(range.end(), false);

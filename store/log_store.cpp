@@ -78,7 +78,7 @@ std::vector<block_info> log_store::blocks(job_id id, std::size_t limit, std::opt
                       || (x.range.generation == within->generation && x.range.end() > within->first
                           && x.range.first < within->end()));
     if (wanted)
-      result.push_back({x.range, x.place.payload_bytes, x.place.bytes()});
+      result.push_back({x.range, x.place.payload_bytes, x.place.bytes(), x.raw_bytes_at_most, x.arrival_seconds});
     return result.size() < limit;
   });
   return result;

@@ -178,6 +178,8 @@ void recovery::load_block(const record_view& x, std::uint32_t arrival_seconds) {
   block.range = range;
   block.place = x.place();
   block.arrival_seconds = arrival_seconds;
+  proto::BlockMeta meta;
+  block.raw_bytes_at_most = meta.ParseFromArray(x.meta.data(), static_cast<int>(x.meta.size())) ? meta.raw_bytes() : 0;
   block.gone = mark->first > range.first ? static_cast<std::uint32_t>(mark->first - range.first) : 0;
   if (is_behind_all(*slot, range))
     state.index.append(*slot, block);

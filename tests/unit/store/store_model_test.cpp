@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "store/inspect.hpp"
 #include "tests/unit/store/store_fixture.hpp"
 #include "tests/unit/store/store_model.hpp"
 
@@ -202,6 +203,7 @@ struct model_run : store_fixture {
         else
           models.resize(1, x);
         CHECK(store->ledger().balances());
+        CHECK(models.front().knows_the_oldest_of(*store));
         return;
       }
       all += "--- model:\n" + store_model::difference(is, x.describe());
@@ -228,6 +230,13 @@ struct model_run : store_fixture {
     if (disk->crashed())
       return reopen();
     disk->heal();
+    if (report.set_aside_records > 0) {
+      std::string all;
+      auto seen = inspect_store(how.directory, *disk);
+      for (const auto& x : seen->problems)
+        all += fmt::format("{} at {}: {}\n", x.file, x.offset, x.what);
+      FAIL("damage was found where there is none\n" << all);
+    }
     compare();
     read_all();
   }
