@@ -22,7 +22,8 @@ void cut_power(weir::restarts& run, lossy_disk& disk) {
 
 } // namespace
 
-TEST_CASE("DSK-03: a hundred and eighty power cuts lose no acknowledged event and no delivered object, and double none") {
+TEST_CASE(
+    "DSK-03: a hundred and eighty power cuts lose no acknowledged event and no delivered object, and double none") {
   lossy_disk disk;
   auto plan = weir::plan_of_small_segments();
   plan.data_dir = disk / "data";

@@ -32,6 +32,19 @@ TEST_CASE("PRC-01 to PRC-05: of twenty kills mid-stream none costs an acknowledg
   run.finish();
 }
 
+TEST_CASE("a body that comes the moment the node says it is ready is accepted") {
+  weir::running_node node;
+  const auto zone = weir::running_node::zones(1).front();
+  for (int i = 0; i < 5; ++i) {
+    node.start();
+    const auto answer = node.post("{\"ZoneID\":\"" + zone + "\"}\n");
+    INFO(answer.body);
+    CHECK_EQ(answer.status, 200);
+    CHECK_NE(answer.body.find("\"accepted\":1"), std::string::npos);
+    node.kill();
+  }
+}
+
 TEST_CASE("after a kill with a backlog the node is ready at once and delivers all of it") {
   weir::restarts run(weir::plan_of_small_segments(), weir::test_seed("backlog", 12));
   run.start();
