@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint32_t chunk_header_bytes = 40;
 constexpr std::uint32_t packed_block_bytes = 15;
-constexpr std::uint32_t delay_unit = 64;  // seconds; a chunk spans 4.5 hours, and ages matter in days
+constexpr std::uint32_t delay_unit = 64; // seconds; a chunk spans 4.5 hours, and ages matter in days
 constexpr std::array<std::uint32_t, chunk_pool::classes> chunk_bytes{56, 72, 136, 256, 512, 1024, 2048};
 constexpr std::uint16_t set_aside_file = 0xffff;
 
@@ -50,7 +50,7 @@ std::uint8_t pack_raw(std::uint32_t bytes) {
   return static_cast<std::uint8_t>(code + (inexact ? 1 : 0));
 }
 
-}  // namespace
+} // namespace
 
 block_index::block_index() : chunks_(chunk_bytes) {
   static_assert(sizeof(chunk) == chunk_header_bytes && sizeof(block) == packed_block_bytes);
@@ -265,11 +265,13 @@ std::optional<indexed_block> block_index::set_aside(slot job, const sequence_ran
   if (tail == chunk_pool::none)
     return std::nullopt;
   auto previous = tail;
+  bool foremost = true; // Nothing of its generation is before its chunk.
   auto x = at(tail).next;
   while (at(x).generation != number(range.generation) || range.first < at(x).first
          || range.first >= at(x).first + at(x).events) {
     if (x == tail)
       return std::nullopt;
+    foremost = foremost && at(x).generation != number(range.generation);
     previous = x;
     x = at(x).next;
   }
@@ -282,7 +284,9 @@ std::optional<indexed_block> block_index::set_aside(slot job, const sequence_ran
     }
     return b.range.first < range.first;
   });
-  while (c.begin < c.end && blocks_of(c)[c.begin].file() == set_aside_file) {
+  // Behind other blocks it stays as a mark of what is gone: only the first live sequence of a generation
+  // and such marks tell a start which blocks of the log not to take up again.
+  while (foremost && c.begin < c.end && blocks_of(c)[c.begin].file() == set_aside_file) {
     drop_front(c);
     --blocks_;
   }

@@ -9,7 +9,6 @@
 namespace weir::store {
 namespace {
 
-constexpr std::size_t step_bytes = 1 << 20;
 constexpr std::uint64_t jobs_a_part = 2048;
 constexpr std::uint64_t bodies_a_part = 4096;
 
@@ -80,8 +79,11 @@ void save_job(const log_state& state, job_table::slot job, byte_writer& to) {
 } // namespace
 
 checkpoint_writer::checkpoint_writer(const segment_files& files, std::uint64_t identity, std::uint32_t number,
-                                     position from)
-    : file_(files.where(), files.directory(), segment_files::checkpoint_name(number)), number_(number), covers_(from) {
+                                     position from, std::size_t step_bytes)
+    : file_(files.where(), files.directory(), segment_files::checkpoint_name(number)),
+      number_(number),
+      covers_(from),
+      step_bytes_(step_bytes) {
   buffer_.assign(checkpoint_format::magic, sizeof(checkpoint_format::magic));
   std::string rest;
   byte_writer to(rest);
@@ -109,7 +111,7 @@ void checkpoint_writer::add_jobs(const log_state& state, position here) {
   auto end = std::min<std::uint64_t>(state.index.jobs().size(), next_ + jobs_a_part);
   body_.clear();
   byte_writer to(body_);
-  for (; next_ < end; ++next_)
+  for (; next_ < end && body_.size() < step_bytes_; ++next_)
     save_job(state, static_cast<job_table::slot>(next_), to);
   add_part(checkpoint_format::part_jobs, here, body_);
   if (next_ == state.index.jobs().size()) {
@@ -134,7 +136,7 @@ void checkpoint_writer::add_done(const log_state& state, position here) {
   auto end = std::min(state.window.end_done(), next_ + bodies_a_part);
   body_.clear();
   byte_writer to(body_);
-  for (; next_ < end; ++next_)
+  for (; next_ < end && body_.size() < step_bytes_; ++next_)
     state.window.save_done(next_, to);
   add_part(checkpoint_format::part_done, here, body_);
   if (next_ < state.window.end_done())
@@ -177,7 +179,9 @@ void checkpoint_writer::add_end(const log_state& state, const segment_files& fil
     to.u32(x.segment);
     to.u32(static_cast<std::uint32_t>(i));
     to.u32(x.end);
-    to.u8(static_cast<std::uint8_t>((x.sealed ? 1 : 0) | (i < state.load.size() && state.load[i].blocks > 0 ? 2 : 0)));
+    const auto& load = state.load[i];
+    auto unneeded = x.sealed && load.blocks == 0 && load.changed <= covers_ && position{x.segment, x.end} <= covers_;
+    to.u8(static_cast<std::uint8_t>((x.sealed ? 1 : 0) | (load.blocks > 0 ? 2 : 0) | (unneeded ? 4 : 0)));
   }
   add_part(checkpoint_format::part_end, here, body_);
   stage_ = stage::finished;
@@ -187,7 +191,7 @@ caf::expected<checkpoint_writer::progress> checkpoint_writer::step(const log_sta
                                                                    const segment_files& files, position here,
                                                                    std::uint32_t next_segment,
                                                                    std::uint64_t group_number) {
-  while (stage_ != stage::finished && buffer_.size() < step_bytes) {
+  while (stage_ != stage::finished && buffer_.size() < step_bytes_) {
     std::lock_guard lock(guard);
     switch (stage_) {
       case stage::jobs:

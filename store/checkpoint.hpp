@@ -24,9 +24,11 @@ class checkpoint_writer {
  public:
   enum class progress { more, done };
 
-  checkpoint_writer(const segment_files& files, std::uint64_t identity, std::uint32_t number, position from);
+  /// A step writes about `step_bytes`.
+  checkpoint_writer(const segment_files& files, std::uint64_t identity, std::uint32_t number, position from,
+                    std::size_t step_bytes);
 
-  /// Writes about a megabyte. `here` is the log's durable end; the state's lock is taken meanwhile.
+  /// Writes the next parts. `here` is the log's durable end; the state's lock is taken meanwhile.
   caf::expected<progress> step(const log_state& state, std::mutex& guard, const segment_files& files, position here,
                                std::uint32_t next_segment, std::uint64_t group_number);
 
@@ -48,6 +50,7 @@ class checkpoint_writer {
   atomic_file file_;
   std::uint32_t number_;
   position covers_;
+  std::size_t step_bytes_;
   std::string buffer_;
   std::string body_;
   std::uint32_t parts_ = 0;
@@ -86,6 +89,7 @@ struct checkpoint_image {
     std::uint32_t end = 0;
     bool sealed = false;
     bool live = false;
+    bool needed = true; ///< False: this checkpoint can do without it, so it may be recycled by now.
   };
   std::vector<segment> segments;
   std::uint32_t active_segment = 0; ///< Segments with higher ids came later.

@@ -104,6 +104,7 @@ bool load_end(byte_reader& from, std::uint32_t parts, checkpoint_image& image) {
     auto flags = from.u8();
     x.sealed = (flags & 1) != 0;
     x.live = (flags & 2) != 0;
+    x.needed = (flags & 4) == 0;
     image.segments.push_back(x);
   }
   return from.ok();

@@ -92,7 +92,8 @@ class inspector {
       inspected_segment x;
       x.file = segment_files::segment_name(static_cast<std::uint16_t>(i));
       x.segment = file.segment;
-      x.in_use = file.segment != 0;
+      x.in_use =
+          file.segment != 0 && std::find(from_.unread.begin(), from_.unread.end(), file.segment) == from_.unread.end();
       x.end = file.end;
       x.has_sidecar = file.has_sidecar;
       result_.segments.push_back(std::move(x));

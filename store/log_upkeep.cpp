@@ -16,6 +16,7 @@ constexpr auto retry_sidecar_after = 1s;
 constexpr std::size_t most_pending_sidecars = 8; ///< Beyond it the oldest is given up: its segment is scanned.
 constexpr std::size_t expire_a_step = 10'000;
 constexpr std::uint64_t checkpoint_share = 16; ///< At most one byte of checkpoint per this many of log.
+constexpr std::uint64_t steps_a_segment = 64;  ///< A step of a checkpoint is 1 MiB with segments of 64 MiB.
 constexpr std::uint64_t replay_segments = 8;   ///< What recovery has to go through, when nothing else asks.
 constexpr std::size_t keep_free = 4;           ///< Recycled files beyond the reserves; more go back.
 
@@ -130,7 +131,8 @@ bool log_store::checkpoint_due() const {
 
 bool log_store::step_checkpoint() {
   if (!checkpoint_) {
-    checkpoint_ = std::make_unique<checkpoint_writer>(files_, identity_, ++checkpoint_number_, here());
+    checkpoint_ = std::make_unique<checkpoint_writer>(files_, identity_, ++checkpoint_number_, here(),
+                                                      settings_.segment_bytes / steps_a_segment);
     checkpoints_.push_back(checkpoint_number_);
     written_at_checkpoint_ = totals_.written_bytes;
   }

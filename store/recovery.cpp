@@ -193,15 +193,21 @@ void recovery::take_table() {
         lose_segment(x.segment);
       continue;
     }
-    // A file that was about to be recycled when power failed may hold no header at all.
-    if (holds == 0 && !x.live && x.sealed && x.segment < image_.covers.segment)
+    // Recycled when power failed, it may hold no header, or the old one and bytes of the next segment.
+    if (holds == 0 && !x.needed)
       continue;
     segment_source source;
     source.file = x.file;
     source.segment = x.segment;
     source.header_damaged = header == headers_.end();
+    source.needed = x.needed;
     if (x.sealed)
       source.end = x.end;
+    if (!x.needed) {
+      result_.files.at(x.file).end = x.end;
+      result_.files.at(x.file).has_sidecar = true; // It may have; recycling removes it.
+      result_.unread.push_back(x.segment);
+    }
     sources_.push_back(source);
   }
   std::sort(sources_.begin(), sources_.end(),

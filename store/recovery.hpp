@@ -43,8 +43,9 @@ struct recovered {
     std::uint32_t end = 0;
     sidecar_builder content;
   };
-  std::size_t damages_before = 0; ///< Of `state.damages`: those the checkpoint told of.
-  std::vector<sidecar> sidecars;  ///< Of segments that were scanned: still to be written.
+  std::vector<std::uint32_t> unread; ///< Segments kept for the checkpoint before; perhaps half recycled.
+  std::size_t damages_before = 0;    ///< Of `state.damages`: those the checkpoint told of.
+  std::vector<sidecar> sidecars;     ///< Of segments that were scanned: still to be written.
   recovery_report report;
 };
 
@@ -65,6 +66,7 @@ class recovery {
     std::uint32_t segment = 0;
     std::optional<std::uint32_t> end; ///< Known from a fence or the checkpoint.
     bool header_damaged = false;
+    bool needed = true; ///< False: kept for the checkpoint before this one, and not read.
   };
   enum class pass { load, apply };
 
@@ -106,7 +108,8 @@ class recovery {
   std::map<std::uint32_t, std::vector<indexed_block>> late_; ///< By slot: out of order, because relocated.
   std::map<std::uint32_t, std::uint16_t> newer_;             ///< Files of segments behind the checkpoint, by id.
   std::uint32_t highest_ = 0;                                ///< Highest segment id seen anywhere.
-  bool lost_records_ = false;
+  bool lost_records_ = false;                                ///< Damage took records of which nothing is known.
+  bool damaged_blocks_ = false;                              ///< Damage took blocks that the checkpoint knew.
 };
 
 } // namespace weir::store

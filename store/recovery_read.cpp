@@ -28,18 +28,18 @@ caf::error recovery::read_segments() {
   for (const auto& x : sources_)
     state.assign(x.file, x.segment);
   for (auto& x : sources_)
-    if (x.segment <= image_.active_segment)
+    if (x.needed && x.segment <= image_.active_segment)
       if (auto error = read_segment(x, pass::load))
         return error;
   merge_late_blocks();
   count_load();
-  if (lost_records_)
+  if (lost_records_ || damaged_blocks_)
     account_for_lost();
   since_checkpoint filter(image_);
   state.only = &filter;
   state.gaps_are_damage = lost_records_;
   for (auto& x : sources_)
-    if (x.segment >= image_.covers.segment)
+    if (x.needed && x.segment >= image_.covers.segment)
       if (auto error = read_segment(x, pass::apply))
         return error;
   state.only = nullptr;
@@ -144,8 +144,7 @@ void recovery::take_damage(const scanned_damage& x, const segment_source& from, 
     if (image_.covers <= at)
       state.apply_damaged(view);
   } else if (x.header->kind == record_kind::block) {
-    // The checkpoint counts it as buffered; the first read finds the damage again and sets it aside.
-    load_block(view, 0);
+    damaged_blocks_ = true; // If the checkpoint counts it as buffered, its account tells so.
   }
 }
 

@@ -115,7 +115,14 @@ TEST_CASE("DSK-04 a flipped bit anywhere costs at most the records it hit, and e
     // And so it stays, whatever comes next.
     original.upkeep();
     original.crash(static_cast<std::uint64_t>(i));
+    std::vector<std::string> names;
+    REQUIRE_FALSE(original.disk->list("/data/store", names));
+    for (const auto& name : names)
+      if (i % 2 == 1 && name.find("index-") == 0)
+        REQUIRE_FALSE(original.disk->remove("/data/store/" + name)); // Then the damage is met again.
     REQUIRE_FALSE(original.try_open());
+    for (const auto& state : original.store->jobs())
+      CHECK_EQ(state.buffered_events, original.store->ledger().jobs.at(state.job).buffered);
     auto y = original.read_all();
     CHECK_EQ(y.readable, x.readable);
     CHECK_EQ(y.set_aside, x.set_aside);

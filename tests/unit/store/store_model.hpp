@@ -179,8 +179,8 @@ class store_model {
   static std::string describe_job(std::uint64_t id, const job_model& job) {
     auto empty = job.blocks.empty();
     auto text =
-        fmt::format("job {}: {} {}{} front {} {} events {}\n", id, job.current, job.next,
-                    job.closed ? " closed" : "", empty ? job.current : number(job.blocks.front().range.generation),
+        fmt::format("job {}: {} {}{} front {} {} events {}\n", id, job.current, job.next, job.closed ? " closed" : "",
+                    empty ? job.current : number(job.blocks.front().range.generation),
                     empty ? job.next : job.first_live(), job.buffered());
     for (const auto& x : job.blocks)
       text += fmt::format("  block {} {} {} {}\n", number(x.range.generation), x.range.first, x.range.count,
@@ -194,9 +194,8 @@ class store_model {
   }
 
   static std::string describe_job(const segmented_store& store, const job_state& x) {
-    auto text =
-        fmt::format("job {}: {} {}{} front {} {} events {}\n", number(x.job), number(x.current), x.next,
-                    x.closed ? " closed" : "", number(x.front), x.mark, x.buffered_events);
+    auto text = fmt::format("job {}: {} {}{} front {} {} events {}\n", number(x.job), number(x.current), x.next,
+                            x.closed ? " closed" : "", number(x.front), x.mark, x.buffered_events);
     for (const auto& b : store.blocks(x.job, ~std::size_t{0}))
       text += fmt::format("  block {} {} {} {}\n", number(b.range.generation), b.range.first, b.range.count,
                           b.payload_bytes);
