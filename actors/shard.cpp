@@ -126,7 +126,7 @@ void recover(shard_self self) {
     if (parts.directory->shard_of(x.job) == parts.index)
       known.push_back(x);
   state.data->recover(mine, known, self->clock().now());
-  state.ready = true;
+  state.set_ready(true);
   announce_due(self);
 }
 

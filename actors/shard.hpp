@@ -27,6 +27,14 @@ struct shard_parts {
 struct shard_actor_state {
   static constexpr const char* name = "shard";
 
+  ~shard_actor_state() { set_ready(false); }
+
+  void set_ready(bool on) {
+    if (ready != on)
+      parts.status->recovered_shards += on ? 1 : -1;
+    ready = on;
+  }
+
   shard_parts parts;
   std::unique_ptr<shard_state> data;
   snapshot_ptr snapshot;

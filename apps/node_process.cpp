@@ -1,5 +1,8 @@
 #include "apps/node_process.hpp"
 
+#include <chrono>
+#include <thread>
+
 #include <fmt/format.h>
 
 #include "actors/destinations/routing_network.hpp"
@@ -50,10 +53,10 @@ http_source_settings source_settings(const node_config& config) {
   return how;
 }
 
-}  // namespace
+} // namespace
 
 node_process::node_process(std::string config_path, loaded_node loaded)
-  : path_(std::move(config_path)), loaded_(std::move(loaded)) {
+    : path_(std::move(config_path)), loaded_(std::move(loaded)) {
   const auto& config = loaded_.file.config;
   world_.clock = make_real_clock();
   world_.disk = make_real_disk();
@@ -89,17 +92,30 @@ std::string node_process::start() {
   node_ = std::move(*started);
   const auto& recovery = node_->recovery();
   log::info("store-recovered", "{} segments with {} blocks in {} ms; {} torn bytes, {} records set aside",
-            recovery.segments, recovery.blocks, recovery.took.count(), recovery.torn_bytes,
-            recovery.set_aside_records);
+            recovery.segments, recovery.blocks, recovery.took.count(), recovery.torn_bytes, recovery.set_aside_records);
   process_metrics_ = std::make_unique<process_metrics>(node_->metrics().families(), std::string{version}, config.name);
   node_->metrics().before_scrape([this] { process_metrics_->sample(*world_.memory); });
   if (auto wrong = open_control(); !wrong.empty())
+    return wrong;
+  if (auto wrong = wait_for_roles(); !wrong.empty())
     return wrong;
   if (auto wrong = open_source(); !wrong.empty())
     return wrong;
   log::info("node-started", "{} takes events on {}:{} and shows itself on {}:{}; {} jobs of {} tenants", config.name,
             config.http.listen.host, source_->port(), config.control.listen.host, control_->port(),
             loaded_.snapshot->jobs.size(), loaded_.snapshot->tenants.size());
+  return {};
+}
+
+std::string node_process::wait_for_roles() {
+  constexpr std::chrono::seconds patience{30};
+  constexpr std::chrono::milliseconds between{1};
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!node_->recovered()) {
+    if (std::chrono::steady_clock::now() > until)
+      return fmt::format("the roles behind the source were not there within {} s", patience.count());
+    std::this_thread::sleep_for(between);
+  }
   return {};
 }
 
@@ -110,12 +126,13 @@ std::string node_process::open_control() {
   how.listener.threads = config.threads;
   how.listener.connections = config.max_connections;
   control_router router;
-  add_standard_routes(router, [this] { return node_->not_ready(); }, node_->metrics());
+  add_standard_routes(
+      router, [this] { return node_->not_ready(); }, node_->metrics());
   add_node_routes(router, *node_, std::string{version}, [this] { return reload(); });
   const auto tokens = node_->tokens();
   auto opened = control_listener::open(
-    std::move(how), std::move(router), [tokens](std::string_view token) { return tokens->control(token); },
-    world_.clock, node_->metric_set().control);
+      std::move(how), std::move(router), [tokens](std::string_view token) { return tokens->control(token); },
+      world_.clock, node_->metric_set().control);
   if (!opened)
     return fmt::format("control.listen: {}", system_->render(opened.error()));
   control_ = std::move(*opened);
@@ -123,8 +140,8 @@ std::string node_process::open_control() {
 }
 
 std::string node_process::open_source() {
-  auto opened = http_source::open(source_settings(loaded_.file.config), node_->gate(), world_.clock,
-                                  node_->metric_set().ingest);
+  auto opened =
+      http_source::open(source_settings(loaded_.file.config), node_->gate(), world_.clock, node_->metric_set().ingest);
   if (!opened)
     return fmt::format("ingest.http.listen: {}", system_->render(opened.error()));
   source_ = std::move(*opened);
@@ -139,8 +156,7 @@ std::string node_process::reload() {
     std::string wrong;
     for (const auto& problem : loaded.file.problems.kept())
       wrong += fmt::format("{}: {}\n", problem.path, problem.what);
-    log::error("reload-refused", "{} has {} problems; everything stays as it was", path_,
-               loaded.file.problems.count());
+    log::error("reload-refused", "{} has {} problems; everything stays as it was", path_, loaded.file.problems.count());
     return wrong;
   }
   const auto& config = loaded.file.config;
@@ -184,4 +200,4 @@ bool node_process::stop(const std::function<bool()>& hurry) {
   return answered || empty;
 }
 
-}  // namespace weir
+} // namespace weir

@@ -29,6 +29,8 @@ class node_process {
   bool stop(const std::function<bool()>& hurry);
 
  private:
+  /// A body that came before the roles are there would be turned away by a node that says it runs.
+  std::string wait_for_roles();
   std::string open_control();
   std::string open_source();
 

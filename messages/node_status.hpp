@@ -15,6 +15,7 @@ struct node_status {
   std::atomic<std::uint8_t> disk{0};                  ///< `store::disk_state`.
   std::atomic<bool> shutting_down{false};
   std::atomic<bool> configured{false};                ///< A forwarding config is in force.
+  std::atomic<std::uint32_t> recovered_shards{0};     ///< Until all are, events are turned away for a moment.
 };
 
 }  // namespace weir

@@ -318,6 +318,15 @@ void node::publish(config_snapshot_ptr next) {
   intake_->configure(std::move(next));
 }
 
+bool node::recovered() const {
+  bool all = status_->recovered_shards.load() >= directory_->shard_count();
+  for (std::size_t i = 0; all && i < directory_->receiver_count(); ++i)
+    all = static_cast<bool>(directory_->receiver(i));
+  for (std::size_t i = 0; all && i < directory_->forwarder_count(); ++i)
+    all = static_cast<bool>(directory_->forwarder(i));
+  return all;
+}
+
 std::vector<std::string> node::not_ready() const {
   std::vector<std::string> reasons;
   if (status_->shutting_down.load())
@@ -330,6 +339,8 @@ std::vector<std::string> node::not_ready() const {
     reasons.emplace_back("disk_full");
   if (!directory_->writer())
     reasons.emplace_back("store_writer");
+  if (!recovered())
+    reasons.emplace_back("recovering");
   return reasons;
 }
 

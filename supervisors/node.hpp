@@ -60,6 +60,9 @@ class node {
   const node_status& status() const { return *status_; }
   credit_window::limits memory_in_flight() const { return memory_->used(); }
   std::vector<push_policy::destination_report> destinations() const { return pushes_->troubled(); }
+  /// Whether all roles on the way to the disk are there and have read what the store knows. Before
+  /// that, and while one of them is restarted, some events are turned away with a passing reason.
+  bool recovered() const;
   /// Why the node does not want traffic now; empty: it does.
   std::vector<std::string> not_ready() const;
 
