@@ -70,7 +70,7 @@ struct job_state {
   sequence next = 1;
   std::uint64_t buffered_events = 0;
   std::uint64_t buffered_bytes = 0; ///< Record bytes on disk, dead letters included.
-  std::uint64_t oldest_ns = 0;      ///< Arrival of the oldest buffered event, wall clock, whole seconds; 0 = none.
+  std::uint64_t oldest_ns = 0;      ///< Arrival of the oldest buffered event, wall clock, up to 63 s early; 0 = none.
   /// The generation was ended by a closing record, or damage took the proof of its last sequence:
   /// new events need a new generation.
   bool closed = false;
@@ -108,6 +108,7 @@ struct settings {
   std::uint64_t group_bytes = 1ull << 20;    ///< Most bytes of one group.
   std::uint32_t spare_segments = 3;          ///< For trims, commits and relocation on a full disk.
   std::uint32_t free_reserve = 2;            ///< Fewer recycled segments than this start relocation.
+  double alert_at = 0.80;                    ///< From here on the state is `low`.
   double refuse_new_buffers_at = 0.90;       ///< Share of `max_bytes` or of the file system in use.
   double refuse_appends_at = 0.95;
   std::uint64_t max_bytes = 0;              ///< Of the whole store; 0 = what the file system has.
