@@ -31,9 +31,9 @@ void buffer_admission::count_existing(std::uint64_t buffers) {
   count_ += buffers;
 }
 
-void buffer_admission::released() {
+void buffer_admission::released(std::uint64_t buffers) {
   std::lock_guard lock{mutex_};
-  --count_;
+  count_ -= buffers;
 }
 
 void buffer_admission::expect(std::uint64_t jobs) {

@@ -27,7 +27,8 @@ class buffer_admission {
   std::optional<shed_reason> admit(time_point now);
   /// Counts buffers that recovery found; never refused.
   void count_existing(std::uint64_t buffers);
-  void released();
+  /// So many are gone, or their owner is.
+  void released(std::uint64_t buffers);
 
   /// A full bucket for at least so many buffers: the jobs of a config that was accepted whole.
   void expect(std::uint64_t jobs);

@@ -23,11 +23,15 @@ constexpr std::chrono::seconds write_patience{60};
 constexpr std::chrono::seconds upkeep_step{30};
 constexpr std::chrono::seconds retry_after_dead_end{60};
 
+void rest(buffer_self self);
+
 void want_push(buffer_self self) {
   auto& state = self->state;
   const auto settings = state.parts.snapshot->find_job(state.parts.job);
-  if (!settings || !settings->enabled)
-    return;  // on hold: kept, not pushed
+  if (!settings || !settings->enabled) {
+    rest(self);  // on hold: kept, not pushed; once it is back, the shard says so
+    return;
+  }
   push_wanted wanted;
   wanted.job = state.parts.job;
   wanted.tenant = std::string{state.parts.snapshot->tenants.name(settings->tenant)};
@@ -118,6 +122,7 @@ lease_ptr make_lease(buffer_self self, const proto::Cut& part, caf::error& why) 
   auto& state = self->state;
   const auto settings = state.parts.snapshot->find_job(state.parts.job);
   if (!settings || !settings->enabled) {
+    rest(self);
     why = make_error(errc::not_found, "on hold");
     return nullptr;
   }
@@ -166,6 +171,12 @@ caf::expected<std::optional<cut_plan>> plan(buffer_self self) {
 
 void make_cut(buffer_self self, lease_promise answer) {
   auto& state = self->state;
+  const auto now_wanted = state.parts.snapshot->find_job(state.parts.job);
+  if (!now_wanted || !now_wanted->enabled) {
+    rest(self);
+    answer.deliver(make_error(errc::not_found, "on hold"));
+    return;
+  }
   auto planned = plan(self);
   if (!planned) {
     answer.deliver(std::move(planned.error()));
@@ -339,7 +350,7 @@ caf::result<recorded> rename(buffer_self self, const rename_cut& x) {
 /// Removes what is older than the job may keep it, oldest first, whole blocks or the whole open cut.
 void expire(buffer_self self) {
   auto& state = self->state;
-  const auto now = wall_ns(state.parts.world) / 1'000'000'000;
+  const auto now = careful_wall_ns(state.parts.world, state.parts.began) / 1'000'000'000;
   const auto max_age = static_cast<std::uint64_t>(state.parts.settings.max_age.count());
   if (state.writing || now < max_age)
     return;
@@ -348,17 +359,23 @@ void expire(buffer_self self) {
     return;
   const auto freed = bytes_ending_in(self, *expired);
   const auto range = *expired;
+  // What the open cut held, the shard has counted off already.
+  const auto of_cut = state.open && generation{state.open->generation()} == range.generation
+                        ? std::min(range.end(), state.open->first() + state.open->count()) - range.first
+                        : 0;
   auto ignored = self->make_response_promise<recorded>();
-  write(self, {trim_record(state.parts.job, range, proto::Trim::EXPIRED)}, ignored, [self, range, freed]() mutable {
+  write(self, {trim_record(state.parts.job, range, proto::Trim::EXPIRED)}, ignored, [self, range, freed, of_cut]() mutable {
     auto& mine = self->state;
     log::error("events-expired", "job {}: {} events expired undelivered after {} s", number(mine.parts.job),
                range.count, mine.parts.settings.max_age.count());
     mine.parts.metrics->expired_events.Increment(static_cast<double>(range.count));
     mine.parts.directory->shard(mine.parts.directory->shard_of(mine.parts.job))
-      .tell(cut_made{mine.parts.job, range.count, 0});
+      .tell(cut_made{mine.parts.job, range.count - std::min(of_cut, range.count), 0});
     tell_freed(self, freed);
     const auto job = mine.parts.store->job(mine.parts.job);
     mine.open = job ? job->open_cut : std::nullopt;
+    if (!mine.wanted)
+      rest(self);
   });
 }
 
@@ -368,7 +385,7 @@ void keep_up(buffer_self self) {
   expire(self);
   if (state.wanted) {
     want_push(self);  // a pusher that was restarted has forgotten us; one that was not keeps our place
-  } else if (!state.writing && self->clock().now() - state.idle_since >= state.parts.settings.passivate_after) {
+  } else if (!state.writing && !state.open && self->clock().now() - state.idle_since >= state.parts.settings.passivate_after) {
     state.parts.directory->buffers().tell(leaving{state.parts.job, state.heard});
   }
 }

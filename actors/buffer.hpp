@@ -6,6 +6,7 @@
 #include <string>
 
 #include "actors/bounded_mailbox.hpp"
+#include "actors/buffer_records.hpp"
 #include "actors/cut_planner.hpp"
 #include "actors/node_directory.hpp"
 #include "config/destination.hpp"
@@ -31,6 +32,7 @@ struct buffer_parts {
   std::shared_ptr<node_directory> directory;
   std::shared_ptr<buffer_metrics> metrics;
   snapshot_ptr snapshot;
+  both_clocks began{};  ///< When the node began; the same for all buffers of its life.
 };
 
 struct buffer_state {
@@ -52,7 +54,7 @@ struct buffer_state {
 ///
 /// One cut is open at a time, so objects come in order. Everything it decides is a record, durable
 /// before anybody acts on it; after a crash a new actor goes on from the store. Reads block for the
-/// length of a page-cache read. An idle one tells its supervisor and is stopped.
+/// length of a page-cache read. An idle one, without a cut, tells its supervisor and is stopped.
 buffer_actor::behavior_type buffer(bounded_pointer<buffer_actor, buffer_state> self, buffer_parts parts);
 
 }  // namespace weir

@@ -1,5 +1,7 @@
 #include "actors/buffer_records.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "actors/cut_planner.hpp"
@@ -16,6 +18,19 @@ constexpr std::size_t max_expired_blocks = 10'000;
 std::uint64_t wall_ns(const environment& world) {
   return static_cast<std::uint64_t>(
     std::chrono::duration_cast<std::chrono::nanoseconds>(world.clock->wall().time_since_epoch()).count());
+}
+
+both_clocks look_at(const clock_source& clock) {
+  return {clock.steady(), clock.wall()};
+}
+
+std::uint64_t careful_wall_ns(const environment& world, const both_clocks& began) {
+  using std::chrono::duration_cast;
+  using std::chrono::nanoseconds;
+  const auto now = look_at(*world.clock);
+  const auto passed = duration_cast<nanoseconds>(now.steady - began.steady);
+  const auto at_most = duration_cast<nanoseconds>(began.wall.time_since_epoch()) + passed;
+  return std::min(wall_ns(world), static_cast<std::uint64_t>(std::max(at_most, nanoseconds{0}).count()));
 }
 
 store::append_record cut_record(job_id job, const proto::Cut& cut) {

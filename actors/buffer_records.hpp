@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +15,17 @@ namespace weir {
 
 /// Wall clock in nanoseconds since 1970.
 std::uint64_t wall_ns(const environment& world);
+
+/// One moment, as both clocks saw it.
+struct both_clocks {
+  std::chrono::steady_clock::time_point steady;
+  std::chrono::system_clock::time_point wall;
+};
+both_clocks look_at(const clock_source& clock);
+
+/// What the wall says, but never more than time can have passed since `began`: a wall clock that jumps
+/// ahead makes nothing old. (Set back, it makes everything younger, and events stay longer.) In ns.
+std::uint64_t careful_wall_ns(const environment& world, const both_clocks& began);
 
 store::append_record cut_record(job_id job, const proto::Cut& cut);
 store::append_record commit_record(job_id job, const proto::Cut& part, std::uint64_t at_ns);

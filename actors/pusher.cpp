@@ -198,10 +198,14 @@ void start(pusher_self self, job_id job) {
     return;
   }
   state.running[number(job)] = {};
+  const auto asked = found->second.buffer.id();
   self->request(found->second.buffer, lease_patience, caf::get_atom::value)
     .then([self, job](const lease_ptr& leased) { begin_upload(self, job, leased); },
-          [self, job](const caf::error& why) {
-            if (code_of(why) == errc::not_found || code_of(why) == errc::none)
+          [self, job, asked](const caf::error& why) {
+            const auto now = self->state.wanted.find(number(job));
+            if (now != self->state.wanted.end() && now->second.buffer.id() != asked)
+              give_back(self, job);  // its successor has asked already
+            else if (code_of(why) == errc::not_found || code_of(why) == errc::none)
               withdraw(self, job);  // nothing there, or its buffer died: whoever follows it wants anew
             else
               give_back(self, job);
@@ -321,6 +325,8 @@ pusher_actor::behavior_type pusher(pusher_self self, pusher_parts parts) {
   state.tools = std::make_unique<assembly_tools>();
   state.listener = std::make_shared<mailed_listener>(pusher_actor{self});
   state.parts = std::move(parts);
+  // Uploads of a predecessor may still be running: theirs must not be taken for ours.
+  state.last_upload = state.parts.world.random->next() >> 1;
   return {
     [self](const push_wanted& x) {
       auto& mine = self->state;

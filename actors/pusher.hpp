@@ -52,6 +52,13 @@ struct pusher_state {
   bool timer_armed = false;
   caf::typed_response_promise<drained> draining;
   bool stopping = false;
+
+  /// What runs when the pusher dies would be heard of by nobody.
+  ~pusher_state() {
+    for (const auto& x : running)
+      if (x.second.upload != 0)
+        parts.world.network->cancel(x.second.upload);
+  }
 };
 
 /// Delivers cuts to destinations: asks a buffer for its cut when a slot is free, assembles the

@@ -13,6 +13,7 @@ namespace {
 using shard_self = bounded_pointer<shard_actor, shard_actor_state>;
 
 constexpr std::size_t seals_per_step = 16;
+constexpr std::size_t comparisons_per_step = 256;
 constexpr std::uint64_t group_bytes = 512 << 10;  // design section 4: groups of 256 KiB to 1 MiB
 constexpr std::chrono::milliseconds linger_step{10};
 constexpr std::chrono::milliseconds upkeep_step{100};
@@ -28,6 +29,17 @@ void count_sealed(shard_metrics& metrics, const sealed_group& group) {
   metrics.sealed_events.Increment(static_cast<double>(events));
   metrics.sealed_raw_bytes.Increment(static_cast<double>(raw));
   metrics.sealed_bytes.Increment(static_cast<double>(group.bytes));
+}
+
+/// What was under way at a writer that died is lost, and with it the proof of the numbers behind it.
+bool has_lost_writer(shard_self self) {
+  auto& state = self->state;
+  const auto writer = state.parts.directory->writer();
+  if (!state.ready || !writer || writer.actor.id() == state.writer)
+    return false;
+  state.set_ready(false);
+  self->quit(make_error(errc::store_failed, "the store writer was replaced; the shard begins anew"));
+  return true;
 }
 
 void send_sealed(shard_self self) {
@@ -46,10 +58,40 @@ void send_sealed(shard_self self) {
 }
 
 void announce_due(shard_self self) {
+  auto& state = self->state;
+  const auto buffers = state.parts.directory->buffers();
+  if (!buffers)
+    return;  // what is due waits
+  const auto now = self->clock().now();
+  if (const auto id = buffers.actor.id(); id != state.announced_to) {
+    if (state.announced_to != 0)
+      state.data->announce_again();
+    state.announced_to = id;
+  }
   jobs_due due;
-  self->state.data->take_due(self->clock().now(), due.jobs);
+  state.data->take_due(now, due.jobs);
   if (!due.jobs.empty())
-    self->state.parts.directory->buffers().tell(std::move(due));
+    buffers.tell(std::move(due));
+}
+
+/// Events that no cut has taken.
+std::uint64_t uncut(const store::job_state& job) {
+  if (!job.open_cut)
+    return job.buffered_events;
+  const auto& cut = *job.open_cut;
+  std::uint64_t taken = cut.replaced_by().empty() ? cut.count() : 0;
+  for (const auto& part : cut.replaced_by())
+    taken += part.count();
+  return job.buffered_events - std::min(taken, job.buffered_events);
+}
+
+void compare_with_store(shard_self self, std::size_t most) {
+  auto& state = self->state;
+  for (const auto job : state.data->take_unsure(most)) {
+    const auto known = state.parts.store->job(job);
+    const auto events = known ? uncut(*known) : 0;
+    state.data->compare(job, events, known ? known->buffered_bytes : 0, self->clock().now());
+  }
 }
 
 void answer_drain(shard_self self) {
@@ -66,6 +108,8 @@ void answer_drain(shard_self self) {
 /// Seals what should wait no longer and hands it on; keeps the timer running while anything is open.
 void move_on(shard_self self) {
   auto& state = self->state;
+  if (has_lost_writer(self))
+    return;
   // When nothing else is coming, waiting for company is of no use: seal at once.
   const bool alone = state.parts.on_the_way->used().messages == 0 && self->mailbox().size() <= 1;
   const bool more = state.data->seal_waiting(self->clock().now(), alone || state.draining.pending(), seals_per_step);
@@ -126,23 +170,28 @@ void recover(shard_self self) {
     if (parts.directory->shard_of(x.job) == parts.index)
       known.push_back(x);
   state.data->recover(mine, known, self->clock().now());
+  state.data->ask_whether_done([store = parts.store](const batch_id& id) { return store->done(id).has_value(); });
   state.set_ready(true);
   announce_due(self);
 }
 
 /// What a predecessor left at the writer comes first; only then does the store tell the truth.
 void begin(shard_self self) {
-  auto writer = self->state.parts.directory->writer();
+  auto& state = self->state;
+  auto writer = state.parts.directory->writer();
   if (!writer) {
     self->delayed_send(self, upkeep_step, linger_tick{});
     return;
   }
+  state.beginning = true;
+  state.writer = writer.actor.id();
   self->request(writer.actor, recovery_patience, drain{})
     .then([self](drained) { recover(self); },
           [self](const caf::error& why) {
-            log::error("shard-not-recovered", "shard {} could not drain the store writer: {}", self->state.parts.index,
-                       self->system().render(why));
-            self->quit(why);
+            log::warn("shard-not-recovered", "shard {} could not drain the store writer and tries again: {}",
+                      self->state.parts.index, self->system().render(why));
+            self->state.beginning = false;
+            self->delayed_send(self, upkeep_step, linger_tick{});
           });
 }
 
@@ -160,6 +209,8 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
     [self](const sealed_group_ptr& group) {
       self->state.data->returned(*group, self->clock().now());
       group->edge.release();
+      if (self->state.data->groups_under_way() == 0)
+        compare_with_store(self, comparisons_per_step);
       announce_due(self);
       move_on(self);
     },
@@ -169,6 +220,7 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
     [self](const space_freed& freed) { self->state.data->apply(freed); },
     [self](const backlog_taken& taken) {
       self->state.data->apply(taken, self->clock().now());
+      compare_with_store(self, 1);
       announce_due(self);
     },
     [self](drain) -> caf::result<drained> {
@@ -181,11 +233,15 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
       self->state.ticking = false;
       if (self->state.ready)
         move_on(self);
-      else if (!self->state.parts.directory->writer())
+      else if (!self->state.beginning)
         begin(self);
     },
     [self](upkeep_tick) {
       auto& mine = self->state;
+      if (has_lost_writer(self))
+        return;
+      if (mine.ready && mine.data->groups_under_way() == 0)
+        compare_with_store(self, comparisons_per_step);
       announce_due(self);
       mine.parts.metrics->open_bytes.Set(static_cast<double>(mine.data->open_bytes()));
       self->delayed_send(self, upkeep_step, upkeep_tick{});

@@ -25,14 +25,18 @@ shard_state::shard_state(shard_settings how, environment world, std::shared_ptr<
     lookup_([this](job_id) { return job_limits{{}, settings_.default_quota_bytes}; }),
     memory_(how.window_batches) {}
 
+shard_state::~shard_state() {
+  admission_->released(slots_.size());  // whoever follows counts what is on disk
+}
+
 void shard_state::recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known,
                           time_point now) {
   const auto wall = wall_ns(world_);
   for (const auto& x : jobs) {
     job_slot slot;
     slot.job = x.job;
-    slot.current = x.current;
-    slot.next = slot.durable_next = x.next;
+    slot.current = x.closed ? new_generation() : x.current;
+    slot.next = slot.durable_next = x.closed ? 1 : x.next;
     slot.stored_bytes = x.buffered_bytes;
     slot.limits = lookup_(x.job);
     slot.uncut_events = static_cast<std::int64_t>(x.buffered_events);
@@ -65,6 +69,12 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
   const auto& origin = *slices->origin;
   const bool named = static_cast<bool>(origin.id);
   const bool known = named && memory_.knows(origin.id);
+  // A repeat that was under way while the first try ended: its source did not see the stored answer yet.
+  if (named && !known && is_done_ && is_done_(origin.id)) {
+    for (auto& x : slices->slices)
+      x.duty.repeated(x.job, x.lines);
+    return;
+  }
   std::vector<job_id> begun;
   if (named)
     begun.reserve(slices->slices.size());
@@ -135,18 +145,24 @@ std::uint32_t shard_state::find_or_open(job_id job, time_point now, std::optiona
 
 void shard_state::add(std::uint32_t index, const slice_batch_ptr& from, slice& x, time_point now) {
   const auto* lines = from->lines.data() + x.first_line;
+  auto& slot = slots_[index];
+  const auto most_events = slot.limits.max_events == 0
+                             ? settings_.block_events
+                             : std::min<std::uint64_t>(settings_.block_events, slot.limits.max_events);
+  const auto most_bytes = slot.limits.max_bytes == 0 ? settings_.block_bytes
+                                                     : std::min(settings_.block_bytes, slot.limits.max_bytes);
+  // Of a named body a job has either all events on disk or none: that is what a repeat relies on. So a
+  // slice lies in one block, or, if it is larger, in blocks that become durable together.
+  const bool whole = static_cast<bool>(from->origin->id);
+  if (whole && slot.open_events > 0 && (slot.open_events + x.lines > most_events || slot.open_bytes + x.bytes > most_bytes))
+    seal(index);
+  const auto first_block = sealed_.size();
   std::uint32_t done = 0;
   while (done < x.lines) {
-    auto& slot = slots_[index];
     if (slot.pieces.empty()) {
       slot.opened_at = now;
       waiting_.emplace_back(now, index);
     }
-    const auto most_events = slot.limits.max_events == 0
-                               ? settings_.block_events
-                               : std::min<std::uint64_t>(settings_.block_events, slot.limits.max_events);
-    const auto most_bytes = slot.limits.max_bytes == 0 ? settings_.block_bytes
-                                                       : std::min(settings_.block_bytes, slot.limits.max_bytes);
     const auto first = done;
     std::uint64_t bytes = 0;
     while (done < x.lines && slot.open_events + (done - first) < most_events
@@ -165,6 +181,12 @@ void shard_state::add(std::uint32_t index, const slice_batch_ptr& from, slice& x
     if (slot.open_bytes >= most_bytes || slot.open_events >= most_events)
       seal(index);
   }
+  if (!whole || sealed_.size() == first_block)
+    return;
+  if (!slot.pieces.empty())
+    seal(index);
+  for (auto i = first_block; i + 1 < sealed_.size(); ++i)
+    sealed_[i].with_next = true;
 }
 
 void shard_state::seal(std::uint32_t index) {
@@ -214,7 +236,7 @@ void shard_state::seal(std::uint32_t index) {
   slot.open_bytes = 0;
   slot.open_events = 0;
   slot.opened_at = {};
-  sealed_.push_back(std::move(block));
+  sealed_.push_back({std::move(block), false});
 }
 
 bool shard_state::seal_waiting(time_point now, bool all, std::size_t most) {
@@ -241,11 +263,13 @@ sealed_group_ptr shard_state::take_sealed(std::uint64_t most_bytes) {
     return nullptr;
   auto group = std::make_shared<sealed_group>();
   group->epoch = epoch_;
+  bool with_next = false;
   do {
-    group->bytes += sealed_.front().disk_bytes;
-    group->blocks.push_back(std::move(sealed_.front()));
+    with_next = sealed_.front().with_next;
+    group->bytes += sealed_.front().block.disk_bytes;
+    group->blocks.push_back(std::move(sealed_.front().block));
     sealed_.pop_front();
-  } while (!sealed_.empty() && group->bytes + sealed_.front().disk_bytes <= most_bytes);
+  } while (!sealed_.empty() && (with_next || group->bytes + sealed_.front().block.disk_bytes <= most_bytes));
   sealed_bytes_ -= group->bytes;
   ++groups_under_way_;
   return group;
@@ -266,7 +290,7 @@ void shard_state::roll_back() {
   for (auto& slot : slots_)
     slot.next = slot.durable_next;
   // Sealed but not handed out yet: numbered wrongly now. Their receipts fail with them.
-  for (auto& block : sealed_) {
+  for (auto& [block, with_next] : sealed_) {
     slots_[slot_of_.at(number(block.job))].under_way_bytes -= block.disk_bytes;
     for (auto& share : block.shares)
       if (share.batch)
@@ -373,6 +397,48 @@ void shard_state::apply(const backlog_taken& taken, time_point now) {
   if (found == slot_of_.end())
     return;
   slots_[found->second].announced = false;
+  watch(found->second, now);
+  doubt(found->second);
+}
+
+void shard_state::doubt(std::uint32_t index) {
+  if (!std::exchange(slots_[index].unsure, true))
+    unsure_.push_back(slots_[index].job);
+}
+
+std::vector<job_id> shard_state::take_unsure(std::size_t most) {
+  std::vector<job_id> taken;
+  while (!unsure_.empty() && taken.size() < most) {
+    taken.push_back(unsure_.back());  // the one that came last first: it is the one that was asked about
+    unsure_.pop_back();
+    slots_[slot_of_.at(number(taken.back()))].unsure = false;
+  }
+  return taken;
+}
+
+void shard_state::announce_again() {
+  due_now_.clear();
+  for (std::uint32_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i].announced)
+      due_now_.push_back(i);
+}
+
+void shard_state::compare(job_id job, std::uint64_t uncut_events, std::uint64_t stored_bytes, time_point now) {
+  const auto found = slot_of_.find(number(job));
+  if (found == slot_of_.end())
+    return;
+  auto& slot = slots_[found->second];
+  if (groups_under_way_ == 0) {
+    if (slot.uncut_events <= 0 && uncut_events > 0)
+      slot.uncut_since = now;
+    slot.uncut_events = static_cast<std::int64_t>(uncut_events);
+    slot.stored_bytes = stored_bytes;
+  } else {
+    doubt(found->second);
+    // Nothing that is on disk waits, whatever was counted; what is under way counts when it is back.
+    if (uncut_events == 0)
+      slot.uncut_events = std::min<std::int64_t>(slot.uncut_events, 0);
+  }
   watch(found->second, now);
 }
 

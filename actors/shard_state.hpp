@@ -5,8 +5,10 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "actors/admission.hpp"
@@ -77,13 +79,35 @@ class shard_state {
   /// Appends the jobs that have something to push and were not announced yet.
   void take_due(time_point now, std::vector<job_id>& due);
 
+  /// How to ask whether a body is done. Between `forget` and the next repeat only the store knows.
+  void ask_whether_done(std::function<bool(const batch_id&)> is_done) { is_done_ = std::move(is_done); }
   void forget(const batches_done& done);
   void apply(const cut_made& cut, time_point now);
   void apply(const space_freed& freed);
   void apply(const backlog_taken& taken, time_point now);
 
+  /// Whoever is told of due jobs has begun anew and knows of none: all that were announced and have not
+  /// come to rest are due once more, those with nothing but an open cut among them.
+  void announce_again();
+  /// At most `most` jobs whose backlog was taken: what is left of them is to be compared with the store.
+  std::vector<job_id> take_unsure(std::size_t most);
+  /// What the store has of a job that no cut has taken, and its bytes on disk. Counts drift when messages
+  /// are lost with an actor or blocks are set aside; while nothing is under way they are put right.
+  /// Else the job stays among the unsure ones.
+  void compare(job_id job, std::uint64_t uncut_events, std::uint64_t stored_bytes, time_point now);
+
+  shard_state(const shard_state&) = delete;
+  shard_state& operator=(const shard_state&) = delete;
+  ~shard_state();
+
  private:
   static constexpr std::uint32_t no_slot = ~0u;
+
+  /// Sealed and not handed out yet.
+  struct waiting_block {
+    sealed_block block;
+    bool with_next = false;  ///< Holds a part of the same slice as the next one: durable together or not at all.
+  };
 
   /// A run of lines of one slice, waiting in an open block.
   struct piece {
@@ -111,6 +135,7 @@ class shard_state {
     time_point uncut_since{};
     bool announced = false;  ///< Its buffer knows; nothing more to say until it answers.
     bool watched = false;    ///< In the wheel.
+    bool unsure = false;     ///< Among those to be compared with the store.
   };
 
   std::uint32_t find_or_open(job_id job, time_point now, std::optional<shed_reason>& refused);
@@ -119,6 +144,7 @@ class shard_state {
   void seal(std::uint32_t slot);
   void settle(sealed_block& block, const sealed_group& group, time_point now);
   void roll_back();
+  void doubt(std::uint32_t slot);
   bool is_due(const job_slot& job, time_point now) const;
   void watch(std::uint32_t slot, time_point now);
   weir::generation new_generation();
@@ -138,7 +164,9 @@ class shard_state {
   store::member_sealer sealer_;
   std::vector<std::string_view> pieces_;  // of the block being sealed
 
-  std::deque<sealed_block> sealed_;
+  std::deque<waiting_block> sealed_;
+  std::vector<job_id> unsure_;
+  std::function<bool(const batch_id&)> is_done_;
   std::uint64_t sealed_bytes_ = 0;
   std::uint64_t open_bytes_ = 0;
   std::uint64_t groups_under_way_ = 0;

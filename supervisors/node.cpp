@@ -62,7 +62,7 @@ push_policy::push_settings push_settings_of(const pusher_config& config) {
 } // namespace
 
 node::node(caf::actor_system& system, node_parts parts)
-    : system_(system), parts_(std::move(parts)), snapshot_(parts_.snapshot) {}
+    : system_(system), parts_(std::move(parts)), snapshot_(parts_.snapshot), began_(look_at(*parts_.world.clock)) {}
 
 node::~node() {
   if (!stopped_)
@@ -231,6 +231,7 @@ child_spec node::buffers_child() {
             child.directory = directory_;
             child.metrics = part(metrics_, metrics_->buffer);
             child.snapshot = snapshot();
+            child.began = began_;
             auto made = system_.spawn(buffers, std::move(parts));
             directory_->enter_buffers({made, nullptr});
             return caf::actor_cast<caf::actor>(made);
@@ -388,6 +389,15 @@ bool node::push_out(std::chrono::steady_clock::time_point until, const std::func
         .receive([](drained) {}, [](const caf::error&) {});
   }
   return left() == 0;
+}
+
+void node::abandon() {
+  stopped_ = true;
+  if (!root_)
+    return;
+  auto root = caf::actor_cast<caf::actor>(std::exchange(root_, nullptr));
+  caf::anon_send<caf::message_priority::high>(root, caf::exit_msg{root.address(), caf::exit_reason::kill});
+  directory_->clear();
 }
 
 bool node::stop(std::chrono::milliseconds deadline, const std::function<bool()>& hurry) {

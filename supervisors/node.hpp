@@ -9,6 +9,7 @@
 #include <caf/expected.hpp>
 
 #include "actors/admission.hpp"
+#include "actors/buffer_records.hpp"
 #include "actors/credentials.hpp"
 #include "actors/intake.hpp"
 #include "actors/node_directory.hpp"
@@ -42,7 +43,13 @@ class node {
   static caf::expected<std::unique_ptr<node>> start(caf::actor_system& system, node_parts parts);
   ~node();
 
+  /// Ends as if the process had died: nothing is drained, closed or answered. The roles end while the
+  /// actor system runs on. For tests of recovery.
+  void abandon();
+
   std::shared_ptr<ingest_gate> gate() const { return intake_; }
+  /// The roles, for who looks at them from outside.
+  const node_directory& roles() const { return *directory_; }
   const std::shared_ptr<weir::credentials>& tokens() const { return credentials_; }
   metrics_registry& metrics() { return metrics_->registry; }
   node_metrics_set& metric_set() { return *metrics_; }
@@ -56,6 +63,7 @@ class node {
 
   // What the control endpoint shows. Short locks, no actor is asked.
   store::ledger_totals ledger() const { return store_->ledger(); }
+  const store::segmented_store& store() const { return *store_; }
   store::usage store_usage() const { return store_->used(); }
   const node_status& status() const { return *status_; }
   credit_window::limits memory_in_flight() const { return memory_->used(); }
@@ -106,6 +114,7 @@ class node {
   supervisor_actor root_;
   mutable std::mutex mutex_;
   config_snapshot_ptr snapshot_;
+  both_clocks began_;
   bool stopped_ = false;
 };
 
