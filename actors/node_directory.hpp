@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <caf/send.hpp>
+
 #include "messages/credit.hpp"
 #include "messages/interfaces.hpp"
 

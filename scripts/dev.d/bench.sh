@@ -99,7 +99,7 @@ bench_throughput() { # TITLE JOBS EVENTS DESTINATION INTERVAL BAR
   rss_before=$(bench_rss_mb "$bench_node")
   cpu0=$(bench_cpu "$bench_node" .)
   start=$(bench_now_ms)
-  bench_send "$bench_bodies" "${bench_connections:-8}" || { cat "$bench_place/send.log" "$bench_place/send.json" >&2; fail "the sender failed"; }
+  bench_send "$bench_bodies" "${bench_connections:-32}" || { cat "$bench_place/send.log" "$bench_place/send.json" >&2; fail "the sender failed"; }
   seconds=$(bench_div $(($(bench_now_ms) - start)) 1000)
   cpu=$(awk -v a="$(bench_cpu "$bench_node" .)" -v b="$cpu0" 'BEGIN {printf "%.2f", a - b}')
   rss=$(bench_peak_mb "$bench_node")

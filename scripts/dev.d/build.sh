@@ -47,10 +47,3 @@ run_build() {
   build "$preset" "$@"
   [ "$*" != weir ] || say "built $root/build/$preset/weir"
 }
-
-# The benchmarks decide themselves what they measure and print; see bench/README.md.
-run_bench() {
-  install_listed_packages
-  build release weir weir_bench
-  exec "$root/bench/run" "$@"
-}
