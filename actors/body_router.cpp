@@ -50,6 +50,7 @@ body_router::result body_router::route(const batch& body, const config_snapshot&
     const auto reason = static_cast<reject_reason>(i);
     const auto events = report.rejected[i] + (reason == reject_reason::scope_forbidden ? forbidden_ : 0);
     receipt.count({{}, ledger_entry::kind::rejected, static_cast<std::uint8_t>(i), events});
+    counts.rejected_by[i] = events;
   }
   receipt.count({{}, ledger_entry::kind::received, 0, counts.received});
   if (body.strict && counts.rejected > 0) {
@@ -58,6 +59,7 @@ body_router::result body_router::route(const batch& body, const config_snapshot&
                    ledger_entry::kind::rejected,
                    static_cast<std::uint8_t>(reject_reason::refused_with_body),
                    good});
+    counts.rejected_by[static_cast<std::size_t>(reject_reason::refused_with_body)] = good;
     counts.rejected = counts.received;
     routed.groups.clear();
     return counts;

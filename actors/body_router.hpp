@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ class body_router {
     std::uint64_t not_entitled = 0;
     std::uint64_t offered = 0;
     std::uint64_t rejected = 0;
+    std::array<std::uint64_t, reject_reason_count> rejected_by{};
   };
 
   /// Fills `routed` (lines and groups) with what is entitled under `snapshot` and counts the rest on

@@ -379,10 +379,31 @@ void expire(buffer_self self) {
   });
 }
 
+/// Removes dead letters that somebody had time enough to look at.
+void expire_dead_letters(buffer_self self) {
+  auto& state = self->state;
+  const auto now = careful_wall_ns(state.parts.world, state.parts.began);
+  const auto age = static_cast<std::uint64_t>(std::chrono::nanoseconds{state.parts.settings.dead_letter_age}.count());
+  if (state.writing || now < age)
+    return;
+  auto expired = expired_dead_letters(*state.parts.store, state.parts.job, now - age);
+  if (expired.records.empty())
+    return;
+  auto ignored = self->make_response_promise<recorded>();
+  const auto letters = expired.records.size();
+  write(self, std::move(expired.records), ignored, [self, letters, bytes = expired.bytes]() mutable {
+    log::warn("dead-letters-expired", "job {}: {} dead letters were removed after {} s", number(self->state.parts.job),
+              letters, self->state.parts.settings.dead_letter_age.count());
+    self->state.parts.metrics->expired_dead_letters.Increment(static_cast<double>(letters));
+    tell_freed(self, bytes);
+  });
+}
+
 void keep_up(buffer_self self) {
   auto& state = self->state;
   self->delayed_send(self, upkeep_step, upkeep_tick{});
   expire(self);
+  expire_dead_letters(self);
   if (state.wanted) {
     want_push(self);  // a pusher that was restarted has forgotten us; one that was not keeps our place
   } else if (!state.writing && !state.open && self->clock().now() - state.idle_since >= state.parts.settings.passivate_after) {

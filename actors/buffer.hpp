@@ -19,7 +19,7 @@ namespace weir {
 struct buffer_settings {
   std::chrono::seconds max_age{72 * 3600};           ///< Older undelivered events expire.
   std::chrono::seconds passivate_after{60};          ///< Idle for this long, the actor goes.
-  std::chrono::seconds dead_letter_age{7 * 24 * 3600};
+  std::chrono::seconds dead_letter_age{7 * 24 * 3600}; ///< Older dead letters are removed.
   std::uint32_t max_dead_in_a_row = 10;              ///< Dead letters without a success between; then wait.
   destination_rules rules;
 };

@@ -12,6 +12,7 @@ namespace weir {
 namespace {
 
 constexpr std::size_t max_expired_blocks = 10'000;
+constexpr std::size_t max_expired_letters = 64;
 
 }  // namespace
 
@@ -124,6 +125,20 @@ std::optional<sequence_range> expired_range(const store::segmented_store& store,
   }
   if (result && open && number(result->generation) == open->generation() && result->end() < open_end)
     return std::nullopt;
+  return result;
+}
+
+expired_letters expired_dead_letters(const store::segmented_store& store, job_id job, std::uint64_t before_ns) {
+  expired_letters result;
+  for (const auto& x : store.dead_letters(job, max_expired_letters)) {
+    const auto letter = store.read(job, x.range, true);
+    if (!letter)
+      continue; // the store sets aside what is damaged; anything else is looked at again
+    if (letter->meta.dead_at_ns() >= before_ns)
+      break;
+    result.records.push_back(trim_record(job, x.range, proto::Trim::DEAD_EXPIRED));
+    result.bytes += x.record_bytes;
+  }
   return result;
 }
 

@@ -42,4 +42,14 @@ caf::expected<std::vector<store::append_record>> dead_letter_records(const store
 std::optional<sequence_range> expired_range(const store::segmented_store& store, job_id job,
                                             const std::optional<proto::Cut>& open, std::uint64_t before_seconds);
 
+/// Dead letters that were made before a moment, and the records that remove them.
+struct expired_letters {
+  std::vector<store::append_record> records;
+  std::uint64_t bytes = 0; ///< On disk.
+};
+
+/// The oldest dead letters of a job that were made before `before_ns`, wall clock; at most 64 at once. Reads
+/// those, and one more.
+expired_letters expired_dead_letters(const store::segmented_store& store, job_id job, std::uint64_t before_ns);
+
 }  // namespace weir

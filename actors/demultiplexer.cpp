@@ -27,9 +27,11 @@ demultiplexer::result demultiplexer::split(const routed_batch& routed, const sna
       continue;
     }
     for (const auto& entry : snapshot->table.entries(at)) {
-      offer(routed, group, entry, *snapshot);
       out.offered += group.lines;
-      ++out.slices;
+      if (offer(routed, group, entry, *snapshot))
+        ++out.slices;
+      else
+        out.shed_share += group.lines;
     }
   }
   finish_rendering(out);
@@ -42,7 +44,7 @@ demultiplexer::result demultiplexer::split(const routed_batch& routed, const sna
   return out;
 }
 
-void demultiplexer::offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,
+bool demultiplexer::offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,
                           const config_snapshot& snapshot) {
   const auto* lines = routed.lines.data() + group.first_line;
   std::uint64_t raw_bytes = 0;
@@ -52,7 +54,7 @@ void demultiplexer::offer(const routed_batch& routed, const scope_group& group, 
   if (!shares_->admit(snapshot.version, entry.tenant, raw_bytes, share)) {
     ticket duty{routed.origin->root.shared()};
     duty.shed(entry.job, shed_reason::tenant_share, group.lines, group.scope);
-    return;
+    return false;
   }
   const auto settings = snapshot.jobs.at(entry.settings);
   const bool render = settings.field_names != nullptr && !settings.field_names->empty();
@@ -81,6 +83,7 @@ void demultiplexer::offer(const routed_batch& routed, const scope_group& group, 
     }
   }
   batch.slices.push_back(std::move(x));
+  return true;
 }
 
 slice_batch& demultiplexer::batch_for(slice_batch_ptr& slot, const routed_batch& routed, std::size_t lines) {
@@ -123,8 +126,10 @@ void demultiplexer::finish_rendering(result& out) {
       target.rendered->bytes = bytes;
       continue;
     }
-    for (auto& x : target.rendered->slices)
+    for (auto& x : target.rendered->slices) {
+      out.shed_memory += x.lines;
       x.duty.shed(x.job, shed_reason::memory, x.lines, x.scope);
+    }
     out.slices -= target.rendered->slices.size();
     target.rendered.reset();
   }

@@ -25,6 +25,8 @@ class demultiplexer {
     std::uint64_t slices = 0;
     std::uint64_t offered = 0;       ///< Per job.
     std::uint64_t not_entitled = 0;  ///< Passed by the forwarder, refused here.
+    std::uint64_t shed_share = 0;    ///< Beyond their tenant's share.
+    std::uint64_t shed_memory = 0;   ///< Rendered, but there was no memory for it.
     std::vector<std::pair<std::size_t, slice_batch_ptr>> batches;  ///< By shard.
   };
 
@@ -43,7 +45,8 @@ class demultiplexer {
     slice_batch_ptr rendered;  // slices of what was rendered
   };
 
-  void offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,
+  /// False if it was shed.
+  bool offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,
              const config_snapshot& snapshot);
   slice_batch& batch_for(slice_batch_ptr& slot, const routed_batch& routed, std::size_t lines);
   field_renderer& renderer_for(const std::vector<std::string>& fields);

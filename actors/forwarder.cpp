@@ -33,6 +33,8 @@ void forward(forwarder_self self, const batch_ptr& body) {
   const auto counts = state.router->route(*body, *state.snapshot, *routed);
   metrics.received_events.Increment(static_cast<double>(counts.received));
   metrics.not_entitled_events.Increment(static_cast<double>(counts.not_entitled));
+  for (std::size_t i = 0; counts.rejected > 0 && i < reject_reason_count; ++i)
+    metrics.rejected_events[static_cast<reject_reason>(i)].Increment(static_cast<double>(counts.rejected_by[i]));
   if (routed->groups.empty()) {
     body->root.settle();
     return;

@@ -112,6 +112,12 @@ std::optional<std::uint32_t> intake::dataset(std::string_view name) const {
   return index ? std::optional<std::uint32_t>{*index} : std::nullopt;
 }
 
+bool intake::fits(std::uint32_t dataset, std::string_view scope) const {
+  const auto known = snapshot();
+  return !known || dataset >= known->datasets.size()
+         || scope.substr(0, scope.find('/')) == name_of(known->datasets[dataset].scopes);
+}
+
 std::shared_ptr<const sender> intake::authenticate(std::string_view bearer_token) const {
   return parts_.credentials->ingest(bearer_token);
 }

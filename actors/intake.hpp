@@ -40,6 +40,7 @@ class intake : public ingest_gate {
   void configure(std::shared_ptr<const config_snapshot> snapshot);
 
   std::optional<std::uint32_t> dataset(std::string_view name) const override;
+  bool fits(std::uint32_t dataset, std::string_view scope) const override;
   std::optional<credit> reserve(const sender& from, std::uint64_t bytes, ingest_refusal& refusal) override;
   void accept(ingest_body body) override;
   std::shared_ptr<const sender> authenticate(std::string_view bearer_token) const override;

@@ -10,9 +10,14 @@ namespace {
 
 using receiver_self = bounded_pointer<receiver_actor, receiver_state>;
 
-void shed_all(slice_batch& slices) {
-  for (auto& x : slices.slices)
+/// How many events that were.
+std::uint64_t shed_all(slice_batch& slices) {
+  std::uint64_t events = 0;
+  for (auto& x : slices.slices) {
+    events += x.lines;
     x.duty.shed(x.job, shed_reason::no_credit, x.lines, x.scope);
+  }
+  return events;
 }
 
 std::uint64_t bytes_of(const slice_batch& slices) {
@@ -31,6 +36,10 @@ void receive(receiver_self self, const routed_batch_ptr& routed) {
   metrics.bodies.Increment();
   metrics.slices.Increment(static_cast<double>(sorted.slices));
   metrics.offered_events.Increment(static_cast<double>(sorted.offered));
+  if (sorted.shed_share > 0)
+    metrics.shed_events[shed_reason::tenant_share].Increment(static_cast<double>(sorted.shed_share));
+  if (sorted.shed_memory > 0)
+    metrics.shed_events[shed_reason::memory].Increment(static_cast<double>(sorted.shed_memory));
   if (sorted.not_entitled > 0) {
     metrics.not_entitled_events.Increment(static_cast<double>(sorted.not_entitled));
     // The forwarder counted them as offered: take that back (the sums are modulo 2^64).
@@ -46,7 +55,7 @@ void receive(receiver_self self, const routed_batch_ptr& routed) {
     const auto shard = state.parts.directory->shard(index);
     auto edge = shard ? credit::acquire(shard.window, bytes_of(*slices)) : std::nullopt;
     if (!edge) {
-      shed_all(*slices);
+      metrics.shed_events[shed_reason::no_credit].Increment(static_cast<double>(shed_all(*slices)));
       continue;
     }
     slices->edge = std::move(*edge);

@@ -31,6 +31,27 @@ void count_sealed(shard_metrics& metrics, const sealed_group& group) {
   metrics.sealed_bytes.Increment(static_cast<double>(group.bytes));
 }
 
+void show_counts(shard_self self) {
+  auto& state = self->state;
+  auto& metrics = *state.parts.metrics;
+  const auto counts = state.data->take_counts();
+  const auto add = [](prometheus::Counter& to, std::uint64_t more) {
+    if (more > 0)
+      to.Increment(static_cast<double>(more));
+  };
+  for (std::size_t i = 0; i < seal_trigger_count; ++i)
+    add(metrics.sealed_blocks[static_cast<seal_trigger>(i)], counts.sealed_blocks[i]);
+  for (std::size_t i = 0; i < shed_reason_count; ++i) {
+    add(metrics.shed_events[static_cast<shed_reason>(i)], counts.shed_events[i]);
+    add(metrics.refused_buffers[static_cast<shed_reason>(i)], counts.refused_buffers[i]);
+  }
+  add(metrics.created_buffers, counts.created_buffers);
+  add(metrics.repeated_events, counts.repeated_events);
+  state.open_bytes->set(static_cast<double>(state.data->open_bytes()));
+  state.open_blocks->set(static_cast<double>(state.data->open_blocks()));
+  state.jobs->set(static_cast<double>(state.data->jobs()));
+}
+
 /// What was under way at a writer that died is lost, and with it the proof of the numbers behind it.
 bool has_lost_writer(shard_self self) {
   auto& state = self->state;
@@ -126,8 +147,12 @@ void move_on(shard_self self) {
 void take_slices(shard_self self, const slice_batch_ptr& slices) {
   auto& state = self->state;
   if (!state.ready) {
-    for (auto& x : slices->slices)
+    std::uint64_t events = 0;
+    for (auto& x : slices->slices) {
+      events += x.lines;
       x.duty.shed(x.job, shed_reason::no_credit, x.lines, x.scope);
+    }
+    state.parts.metrics->shed_events[shed_reason::no_credit].Increment(static_cast<double>(events));
     return;
   }
   state.data->take(slices, self->clock().now());
@@ -139,22 +164,27 @@ void configure(shard_self self, const snapshot_ptr& snapshot) {
   state.snapshot = snapshot;
   const auto fallback = state.parts.settings.default_quota_bytes;
   state.data->configure(
-    [snapshot, fallback](job_id job) {
-      job_limits limits;
-      limits.quota_bytes = fallback;
-      const auto settings = snapshot->find_job(job);
-      // A job that vanished is on hold: its events stay, and are not pushed.
-      limits.pushed = settings && settings->enabled;
-      if (settings) {
-        limits.revision = settings->revision;
-        limits.quota_bytes = settings->max_buffer_bytes;
-        limits.interval = settings->max_upload_interval;
-        limits.max_events = settings->max_upload_records;
-        limits.max_bytes = settings->max_upload_bytes;
-      }
-      return limits;
-    },
-    self->clock().now());
+      [snapshot, fallback](job_id job) {
+        job_limits limits;
+        limits.quota_bytes = fallback;
+        const auto settings = snapshot->find_job(job);
+        // A job that vanished is on hold: its events stay, and are not pushed.
+        limits.pushed = settings && settings->enabled;
+        if (settings) {
+          limits.revision = settings->revision;
+          limits.quota_bytes = settings->max_buffer_bytes;
+          limits.interval = settings->max_upload_interval;
+          limits.max_events = settings->max_upload_records;
+          limits.max_bytes = settings->max_upload_bytes;
+        }
+        return limits;
+      },
+      self->clock().now(),
+      [snapshot](job_id job) {
+        const auto settings = snapshot->find_job(job);
+        const auto scope = settings ? settings->scope : std::string_view{};
+        return std::string{scope.substr(scope.find('/') + 1)};
+      });
   announce_due(self);
 }
 
@@ -202,12 +232,18 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
   auto& state = self->state;
   state.data = std::make_unique<shard_state>(parts.settings, parts.world, parts.admission, parts.status);
   state.parts = std::move(parts);
+  state.open_bytes.emplace(state.parts.metrics->open_bytes);
+  state.open_blocks.emplace(state.parts.metrics->open_blocks);
+  state.jobs.emplace(state.parts.metrics->jobs);
   begin(self);
   self->delayed_send(self, upkeep_step, upkeep_tick{});
   return {
     [self](const slice_batch_ptr& slices) { take_slices(self, slices); },
     [self](const sealed_group_ptr& group) {
       self->state.data->returned(*group, self->clock().now());
+      if (group->durable)
+        self->state.parts.metrics->durable_seconds.Observe(
+            std::chrono::duration<double>(self->clock().now() - group->since).count());
       group->edge.release();
       if (self->state.data->groups_under_way() == 0)
         compare_with_store(self, comparisons_per_step);
@@ -243,7 +279,7 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
       if (mine.ready && mine.data->groups_under_way() == 0)
         compare_with_store(self, comparisons_per_step);
       announce_due(self);
-      mine.parts.metrics->open_bytes.Set(static_cast<double>(mine.data->open_bytes()));
+      show_counts(self);
       self->delayed_send(self, upkeep_step, upkeep_tick{});
     },
   };

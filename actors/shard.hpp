@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "actors/bounded_mailbox.hpp"
 #include "actors/node_directory.hpp"
@@ -37,6 +38,7 @@ struct shard_actor_state {
 
   shard_parts parts;
   std::unique_ptr<shard_state> data;
+  std::optional<gauge_share> open_bytes, open_blocks, jobs; ///< This shard's part of the node's gauges.
   snapshot_ptr snapshot;
   bool ready = false;         ///< Recovered; until then slices are turned away with a passing reason.
   bool beginning = false;     ///< The writer is being drained.

@@ -54,8 +54,9 @@ void shard_state::recover(const std::vector<store::job_state>& jobs, const std::
   }
 }
 
-void shard_state::configure(limits_of lookup, time_point now) {
+void shard_state::configure(limits_of lookup, time_point now, scope_of scope) {
   lookup_ = std::move(lookup);
+  scope_ = std::move(scope);
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
     const bool was_pushed = slot.limits.pushed;
@@ -71,8 +72,10 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
   const bool known = named && memory_.knows(origin.id);
   // A repeat that was under way while the first try ended: its source did not see the stored answer yet.
   if (named && !known && is_done_ && is_done_(origin.id)) {
-    for (auto& x : slices->slices)
+    for (auto& x : slices->slices) {
+      counts_.repeated_events += x.lines;
       x.duty.repeated(x.job, x.lines);
+    }
     return;
   }
   std::vector<job_id> begun;
@@ -96,7 +99,7 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
         refused = shed_reason::job_quota;
     }
     if (refused) {
-      x.duty.shed(x.job, *refused, x.lines, x.scope);
+      shed(x, *refused);
       continue;
     }
     if (named)
@@ -107,15 +110,21 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
     memory_.begin(origin.id, std::move(begun));
 }
 
+void shard_state::shed(slice& x, shed_reason reason) {
+  counts_.shed_events[static_cast<std::size_t>(reason)] += x.lines;
+  x.duty.shed(x.job, reason, x.lines, x.scope);
+}
+
 bool shard_state::settle_if_known(const slice_batch& batch, slice& x) {
   switch (memory_.of(batch.origin->id, x.job)) {
     case batch_memory::knowledge::unknown: return false;
     case batch_memory::knowledge::durable:
+      counts_.repeated_events += x.lines;
       x.duty.repeated(x.job, x.lines);
       return true;
     case batch_memory::knowledge::under_way:
       // The first try may still fail: neither promise it nor store it twice.
-      x.duty.shed(x.job, shed_reason::no_credit, x.lines, x.scope);
+      shed(x, shed_reason::no_credit);
       return true;
   }
   return false;
@@ -128,11 +137,14 @@ std::uint32_t shard_state::find_or_open(job_id job, time_point now, std::optiona
   if (status_->disk.load(std::memory_order_relaxed)
       >= static_cast<std::uint8_t>(store::disk_state::refuse_new_buffers)) {
     refused = shed_reason::disk_full;
+  } else {
+    refused = admission_->admit(now);
+  }
+  if (refused) {
+    ++counts_.refused_buffers[static_cast<std::size_t>(*refused)];
     return no_slot;
   }
-  refused = admission_->admit(now);
-  if (refused)
-    return no_slot;
+  ++counts_.created_buffers;
   job_slot slot;
   slot.job = job;
   slot.current = new_generation();
@@ -155,12 +167,13 @@ void shard_state::add(std::uint32_t index, const slice_batch_ptr& from, slice& x
   // slice lies in one block, or, if it is larger, in blocks that become durable together.
   const bool whole = static_cast<bool>(from->origin->id);
   if (whole && slot.open_events > 0 && (slot.open_events + x.lines > most_events || slot.open_bytes + x.bytes > most_bytes))
-    seal(index);
+    seal(index, seal_trigger::size);
   const auto first_block = sealed_.size();
   std::uint32_t done = 0;
   while (done < x.lines) {
     if (slot.pieces.empty()) {
       slot.opened_at = now;
+      ++open_blocks_;
       waiting_.emplace_back(now, index);
     }
     const auto first = done;
@@ -179,18 +192,21 @@ void shard_state::add(std::uint32_t index, const slice_batch_ptr& from, slice& x
       open_bytes_ += bytes;
     }
     if (slot.open_bytes >= most_bytes || slot.open_events >= most_events)
-      seal(index);
+      seal(index, seal_trigger::size);
   }
   if (!whole || sealed_.size() == first_block)
     return;
   if (!slot.pieces.empty())
-    seal(index);
+    seal(index, seal_trigger::size);
   for (auto i = first_block; i + 1 < sealed_.size(); ++i)
     sealed_[i].with_next = true;
 }
 
-void shard_state::seal(std::uint32_t index) {
+void shard_state::seal(std::uint32_t index, seal_trigger why) {
   auto& slot = slots_[index];
+  const auto since = slot.opened_at;
+  ++counts_.sealed_blocks[static_cast<std::size_t>(why)];
+  --open_blocks_;
   sealed_block block;
   proto::BlockMeta meta;
   pieces_.clear();
@@ -236,21 +252,23 @@ void shard_state::seal(std::uint32_t index) {
   slot.open_bytes = 0;
   slot.open_events = 0;
   slot.opened_at = {};
-  sealed_.push_back({std::move(block), false});
+  sealed_.push_back({std::move(block), since, false});
 }
 
 bool shard_state::seal_waiting(time_point now, bool all, std::size_t most) {
-  const bool early = status_->memory.load(std::memory_order_relaxed) >= node_status::memory_step::seal_early;
+  const bool seal_early = status_->memory.load(std::memory_order_relaxed) >= node_status::memory_step::seal_early;
   std::size_t sealed = 0;
   while (!waiting_.empty()) {
     const auto [opened_at, index] = waiting_.front();
     const bool still_open = !slots_[index].pieces.empty() && slots_[index].opened_at == opened_at;
     if (still_open) {
-      if (!all && !early && opened_at + settings_.linger > now)
+      const bool early = seal_early || open_bytes_ > settings_.open_bytes;
+      const bool waited = opened_at + settings_.linger <= now;
+      if (!all && !early && !waited)
         return false;
       if (sealed == most)
         return true;
-      seal(index);
+      seal(index, waited ? seal_trigger::linger : early ? seal_trigger::memory : seal_trigger::idle);
       ++sealed;
     }
     waiting_.pop_front();
@@ -263,9 +281,11 @@ sealed_group_ptr shard_state::take_sealed(std::uint64_t most_bytes) {
     return nullptr;
   auto group = std::make_shared<sealed_group>();
   group->epoch = epoch_;
+  group->since = sealed_.front().since;
   bool with_next = false;
   do {
     with_next = sealed_.front().with_next;
+    group->since = std::min(group->since, sealed_.front().since);
     group->bytes += sealed_.front().block.disk_bytes;
     group->blocks.push_back(std::move(sealed_.front().block));
     sealed_.pop_front();
@@ -290,7 +310,7 @@ void shard_state::roll_back() {
   for (auto& slot : slots_)
     slot.next = slot.durable_next;
   // Sealed but not handed out yet: numbered wrongly now. Their receipts fail with them.
-  for (auto& [block, with_next] : sealed_) {
+  for (auto& [block, since, with_next] : sealed_) {
     slots_[slot_of_.at(number(block.job))].under_way_bytes -= block.disk_bytes;
     for (auto& share : block.shares)
       if (share.batch)
@@ -313,9 +333,10 @@ void shard_state::settle(sealed_block& block, const sealed_group& group, time_po
     }
     if (share.batch)
       memory_.failed(share.batch, block.job);
-    if (group.disk_full)
-      share.duty.shed(block.job, shed_reason::disk_full, share.events, {});
-    else
+    if (group.disk_full) {
+      counts_.shed_events[static_cast<std::size_t>(shed_reason::disk_full)] += share.events;
+      share.duty.shed(block.job, shed_reason::disk_full, share.events, scope_ ? scope_(block.job) : std::string{});
+    } else
       share.duty = ticket{};  // unsettled: the body fails
   }
   if (!group.durable)

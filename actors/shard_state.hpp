@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -19,6 +20,7 @@
 #include "messages/node_status.hpp"
 #include "store/gzip_member.hpp"
 #include "store/store.hpp"
+#include "telemetry/role_metrics.hpp"
 
 namespace weir {
 
@@ -28,6 +30,16 @@ struct shard_settings {
   std::chrono::milliseconds linger{50};           ///< Longest wait of an event in an open block.
   std::uint64_t default_quota_bytes = 10ull << 30;  ///< Disk bytes of a job whose config names none.
   std::uint64_t window_batches = 1'000'000;
+  std::uint64_t open_bytes = 256ull << 20; ///< Raw, in open blocks; beyond it they are sealed at once.
+};
+
+/// What a shard counted since it was last asked.
+struct shard_counts {
+  std::array<std::uint64_t, seal_trigger_count> sealed_blocks{};
+  std::array<std::uint64_t, shed_reason_count> shed_events{};
+  std::array<std::uint64_t, shed_reason_count> refused_buffers{}; ///< Slices whose job got none.
+  std::uint64_t created_buffers = 0;
+  std::uint64_t repeated_events = 0;
 };
 
 /// What a shard has to know of a job's settings; from the config snapshot.
@@ -46,6 +58,7 @@ class shard_state {
  public:
   using time_point = std::chrono::steady_clock::time_point;
   using limits_of = std::function<job_limits(job_id)>;
+  using scope_of = std::function<std::string(job_id)>;
 
   shard_state(shard_settings how, environment world, std::shared_ptr<buffer_admission> admission,
               std::shared_ptr<node_status> status);
@@ -53,8 +66,9 @@ class shard_state {
   /// Takes over what the store recovered. Once, before anything else.
   void recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known,
                time_point now);
-  /// Changed settings; `lookup` stays in use until the next call.
-  void configure(limits_of lookup, time_point now);
+  /// Changed settings; `lookup` stays in use until the next call. `scope` gives the bare id of a job's scope,
+  /// or nothing; it is asked only when sealed events are shed.
+  void configure(limits_of lookup, time_point now, scope_of scope = {});
 
   /// Takes the slices of one body in. Repeated, refused and over-quota ones are settled at once;
   /// full blocks are sealed.
@@ -64,6 +78,9 @@ class shard_state {
   bool seal_waiting(time_point now, bool all, std::size_t most);
   bool anything_open() const noexcept { return !waiting_.empty(); }
   std::uint64_t open_bytes() const noexcept { return open_bytes_; }
+  std::size_t open_blocks() const noexcept { return open_blocks_; }
+  std::size_t jobs() const noexcept { return slots_.size(); }
+  shard_counts take_counts() { return std::exchange(counts_, {}); }
 
   /// Blocks sealed and not handed out yet, oldest first, up to `most_bytes` but at least one; null if
   /// there are none.
@@ -106,6 +123,7 @@ class shard_state {
   /// Sealed and not handed out yet.
   struct waiting_block {
     sealed_block block;
+    time_point since{};      ///< It was opened.
     bool with_next = false;  ///< Holds a part of the same slice as the next one: durable together or not at all.
   };
 
@@ -141,7 +159,8 @@ class shard_state {
   std::uint32_t find_or_open(job_id job, time_point now, std::optional<shed_reason>& refused);
   bool settle_if_known(const slice_batch& batch, slice& x);
   void add(std::uint32_t slot, const slice_batch_ptr& from, slice& x, time_point now);
-  void seal(std::uint32_t slot);
+  void seal(std::uint32_t slot, seal_trigger why);
+  void shed(slice& x, shed_reason reason);
   void settle(sealed_block& block, const sealed_group& group, time_point now);
   void roll_back();
   void doubt(std::uint32_t slot);
@@ -154,6 +173,8 @@ class shard_state {
   std::shared_ptr<buffer_admission> admission_;
   std::shared_ptr<node_status> status_;
   limits_of lookup_;
+  scope_of scope_;
+  shard_counts counts_;
 
   std::unordered_map<std::uint64_t, std::uint32_t> slot_of_;
   std::vector<job_slot> slots_;
@@ -169,6 +190,7 @@ class shard_state {
   std::function<bool(const batch_id&)> is_done_;
   std::uint64_t sealed_bytes_ = 0;
   std::uint64_t open_bytes_ = 0;
+  std::size_t open_blocks_ = 0;
   std::uint64_t groups_under_way_ = 0;
   std::uint64_t epoch_ = 1;
 };

@@ -38,6 +38,7 @@ bool is_void(const store_writer_state& state, const sealed_group& group) {
 struct open_group {
   std::vector<item> items;
   std::vector<store::append_record> records;
+  std::uint64_t bytes = 0; // on disk, about
 };
 
 void add_records(item& x, std::vector<store::append_record>& records) {
@@ -65,11 +66,10 @@ void give_back(const sealed_group_ptr& group, bool durable, bool disk_full) {
 open_group take_group(writer_self self) {
   auto& state = self->state;
   open_group group;
-  std::uint64_t bytes = 0;
   while (!state.queue.empty()) {
     auto& next = state.queue.front();
     const auto size = bytes_of(next);
-    if (!group.items.empty() && bytes + size > state.parts.group_bytes)
+    if (!group.items.empty() && group.bytes + size > state.parts.group_bytes)
       break;
     state.queued_bytes -= size;
     if (auto* sealed = std::get_if<sealed_group_ptr>(&next); sealed && is_void(state, **sealed)) {
@@ -77,7 +77,7 @@ open_group take_group(writer_self self) {
       state.queue.pop_front();
       continue;
     }
-    bytes += size;
+    group.bytes += size;
     add_records(next, group.records);
     group.items.push_back(std::move(next));
     state.queue.pop_front();
@@ -114,6 +114,19 @@ void settle(writer_self self, open_group& group, const caf::error& why) {
       state.parts.directory->shard(i).tell(done);
 }
 
+void count(store_metrics& metrics, const open_group& group, const caf::error& why, std::chrono::duration<double> took) {
+  if (!why) {
+    metrics.groups.Increment();
+    metrics.records.Increment(static_cast<double>(group.records.size()));
+    metrics.group_bytes.Observe(static_cast<double>(group.bytes));
+    metrics.sync_seconds.Observe(took.count());
+  } else if (code_of(why) == errc::disk_full) {
+    metrics.refused_appends.Increment();
+  } else {
+    metrics.sync_errors.Increment();
+  }
+}
+
 void commit(writer_self self) {
   auto& state = self->state;
   state.commit_due = false;
@@ -121,8 +134,9 @@ void commit(writer_self self) {
     auto group = take_group(self);
     caf::error why;
     if (!group.records.empty()) {
+      const auto began = self->clock().now();
       why = state.parts.store->append(group.records);
-      state.parts.metrics->groups.Increment();
+      count(*state.parts.metrics, group, why, self->clock().now() - began);
       if (why) {
         log::error("group-not-durable", "{} records were not made durable: {}; their senders are told so",
                    group.records.size(), self->system().render(why));
@@ -159,6 +173,11 @@ void keep_up(writer_self self) {
   const auto used = state.parts.store->used();
   state.parts.status->disk.store(static_cast<std::uint8_t>(used.state));
   auto& metrics = *state.parts.metrics;
+  count_up_to(metrics.written_bytes[write_purpose::append], static_cast<double>(used.written_bytes));
+  count_up_to(metrics.written_bytes[write_purpose::relocation], static_cast<double>(used.relocated_bytes));
+  count_up_to(metrics.set_aside_records, static_cast<double>(used.set_aside_records));
+  metrics.segments[segment_use::free].Set(static_cast<double>(used.free_segments));
+  metrics.segments[segment_use::live].Set(static_cast<double>(used.segments - used.free_segments));
   metrics.buffered_bytes.Set(static_cast<double>(used.live_bytes));
   metrics.disk_available_bytes.Set(static_cast<double>(used.disk_available));
   metrics.disk_total_bytes.Set(static_cast<double>(used.disk_total));

@@ -16,14 +16,12 @@ namespace weir {
 
 namespace {
 
-http::listener_settings listener_of(const char* name, const listen_address& at, const tls_files& tls) {
-  http::listener_settings how;
-  how.name = name;
+/// Sets what the config says; everything else of `how` stays as its owner has it.
+void listen_at(http::listener_settings& how, const listen_address& at, const tls_files& tls) {
   how.address = at.host;
   how.port = at.port;
   if (tls.on())
     how.tls = http::tls_settings{tls.certificate, tls.key};
-  return how;
 }
 
 std::map<std::string, rate_limits> rates_of(const node_config& config) {
@@ -37,13 +35,15 @@ std::map<std::string, rate_limits> rates_of(const node_config& config) {
 http_source_settings source_settings(const node_config& config) {
   const auto& http = config.http;
   http_source_settings how;
-  how.listener = listener_of("ingest", http.listen, http.tls);
+  how.listener.name = "ingest";
+  listen_at(how.listener, http.listen, http.tls);
   how.listener.threads = http.threads;
   how.listener.connections = http.max_connections;
   how.listener.connections_per_address = http.max_connections_per_address;
   auto& connection = how.listener.connection;
   connection.head.bytes = http.max_header_bytes;
   connection.head_within = http.header_timeout;
+  connection.body_within = http.body_timeout;
   connection.idle_within = http.idle_timeout;
   connection.write_within = http.write_timeout;
   connection.body_rate = http.min_body_bytes_per_second;
@@ -55,8 +55,8 @@ http_source_settings source_settings(const node_config& config) {
 
 } // namespace
 
-node_process::node_process(std::string config_path, loaded_node loaded)
-    : path_(std::move(config_path)), loaded_(std::move(loaded)) {
+node_process::node_process(std::string config_path, loaded_node loaded, std::function<void()> gave_up)
+    : path_(std::move(config_path)), loaded_(std::move(loaded)), gave_up_(std::move(gave_up)) {
   const auto& config = loaded_.file.config;
   world_.clock = make_real_clock();
   world_.disk = make_real_disk();
@@ -86,6 +86,7 @@ std::string node_process::start() {
   parts.config = config;
   parts.snapshot = loaded_.snapshot;
   parts.world = world_;
+  parts.gave_up = gave_up_;
   auto started = node::start(*system_, std::move(parts));
   if (!started)
     return fmt::format("the store in {} could not be opened: {}", config.data_dir, system_->render(started.error()));
@@ -122,7 +123,7 @@ std::string node_process::wait_for_roles() {
 std::string node_process::open_control() {
   const auto& config = loaded_.file.config.control;
   control_listener_settings how;
-  how.listener = listener_of("control", config.listen, config.tls);
+  listen_at(how.listener, config.listen, config.tls);
   how.listener.threads = config.threads;
   how.listener.connections = config.max_connections;
   control_router router;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,7 +19,8 @@ namespace weir {
 /// A node as a process: the real world, the listeners, and the order in which they come and go.
 class node_process {
  public:
-  node_process(std::string config_path, loaded_node loaded);
+  /// `gave_up` is called, from any thread, when the roles crashed too often to go on; then only `stop` is left.
+  node_process(std::string config_path, loaded_node loaded, std::function<void()> gave_up = {});
   ~node_process();
 
   /// Recovers, then listens. Empty if it runs; else what is wrong, in a sentence.
@@ -36,6 +38,7 @@ class node_process {
 
   std::string path_;
   loaded_node loaded_;
+  std::function<void()> gave_up_;
   environment world_;
   std::unique_ptr<data_system_config> system_config_;
   std::unique_ptr<caf::actor_system> system_;

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
@@ -79,7 +80,14 @@ int run_node(const std::string& path) {
   configure_log(loaded.file.config);
   for (const auto& note : loaded.file.notes)
     log::warn("config-note", "{}", note);
-  node_process process{path, std::move(loaded)};
+  std::atomic<bool> gave_up{false};
+  node_process process{path, std::move(loaded), [&gave_up] {
+                         log::error("node-gave-up",
+                                    "the roles crash again and again; the process ends, so that its "
+                                    "service manager starts it anew");
+                         gave_up = true;
+                         ::kill(::getpid(), SIGTERM);
+                       }};
   if (const auto wrong = process.start(); !wrong.empty()) {
     log::error("not-started", "{}", wrong);
     log::flush();
@@ -93,7 +101,7 @@ int run_node(const std::string& path) {
     in_order = process.stop([&second] { return second.came(); });
   }
   log::flush();
-  return in_order ? 0 : 1;
+  return in_order && !gave_up ? 0 : 1;
 }
 
 }  // namespace
@@ -103,14 +111,14 @@ void add_run_command(CLI::App& app, std::function<int()>& run) {
   auto* command = app.add_subcommand("run", "Runs a node until SIGTERM");
   command->add_option("--config,-c", *path, "the node's config, such as weir.toml")->required();
   command->footer(
-    "SIGHUP reads tokens, rates, certificates and jobs again. SIGTERM takes no new bodies, delivers what it\n"
-    "can within shutdown.drain and ends; a second one ends at once. Nothing acknowledged is lost either way.\n"
-    "\n"
-    "Examples:\n"
-    "  weir run --config weir.toml\n"
-    "  weir check weir.toml && weir run --config weir.toml\n"
-    "\n"
-    "Exit codes: 0 ended as told, 1 could not start, 2 the command line is wrong.");
+      "SIGHUP reads tokens, rates, certificates and jobs again. SIGTERM takes no new bodies, delivers what it\n"
+      "can within shutdown.drain and ends; a second one ends at once. Nothing acknowledged is lost either way.\n"
+      "\n"
+      "Examples:\n"
+      "  weir run --config weir.toml\n"
+      "  weir check weir.toml && weir run --config weir.toml\n"
+      "\n"
+      "Exit codes: 0 ended as told, 1 could not start or go on, 2 the command line is wrong.");
   command->callback([path, &run] { run = [path] { return run_node(*path); }; });
 }
 

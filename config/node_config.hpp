@@ -49,7 +49,7 @@ struct http_ingest_config {
   std::uint64_t max_header_bytes = 16ull << 10;         ///< Of one request; what common servers take.
   std::uint32_t max_json_depth = 64;                    ///< Far beyond any log; bounds the parser.
   std::chrono::milliseconds header_timeout{10'000};     ///< For the whole header (slow senders).
-  std::chrono::milliseconds body_timeout{60'000};       ///< For the whole body.
+  std::chrono::milliseconds body_timeout{300'000};      ///< For the whole body: the largest at 56 KiB/s.
   std::chrono::milliseconds write_timeout{10'000};      ///< For an answer.
   std::chrono::milliseconds idle_timeout{60'000};       ///< Between requests of a connection.
   std::uint64_t min_body_bytes_per_second = 4ull << 10; ///< Below it over 10 s, the connection ends.
@@ -92,7 +92,7 @@ struct limits_config {
   std::uint64_t max_event_bytes = 1ull << 20;    ///< A line beyond it is no log but an attack or a mistake.
   std::uint32_t buffers = 1'000'000;             ///< What `memory` holds, measured: docs/configuration.md.
   std::uint32_t buffer_creation_rate = 1'000;    ///< Per second; a storm of new jobs is paced, not absorbed.
-  std::uint64_t open_block_bytes = 256ull << 20; ///< Raw bytes in open blocks; a quarter of `memory`.
+  std::uint64_t open_block_bytes = 256ull << 20; ///< Raw bytes in open blocks of all shards; a quarter of `memory`.
   std::uint64_t in_flight_bytes = 256ull << 20;  ///< Bodies between socket and disk; a quarter of `memory`.
   double tenant_share = 0.25;                    ///< Most of the in-flight bytes one tenant may hold.
   double memory_seal_at = 0.70;                  ///< Of `memory`: seal early.
@@ -125,11 +125,10 @@ struct store_config {
 
 /// `[pusher]`
 struct pusher_config {
-  std::uint32_t slots = 64;                  ///< Uploads at a time.
-  std::uint32_t slots_per_tenant = 16;       ///< A quarter: one tenant cannot hold them all.
-  std::uint32_t slots_per_destination = 8;   ///< Start and bound of the adaptive limit.
-  double healthy_share = 0.25;               ///< Slots kept for destinations that work.
-  std::uint64_t window_bytes = 256ull << 10; ///< Of one read; bounds what a slow destination holds.
+  std::uint32_t slots = 128;                ///< Uploads at a time; each may hold two windows of 256 KiB.
+  std::uint32_t slots_per_tenant = 64;      ///< Half: the only tenant of a node still fills its uplink.
+  std::uint32_t slots_per_destination = 32; ///< Bound of the limit that is found by trying.
+  double healthy_share = 0.25;              ///< Slots kept for destinations that work.
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds no_progress{5'000};        ///< Then the destination has one probe slot.
   std::chrono::milliseconds stall_timeout{30'000};     ///< Then the attempt has failed.
@@ -139,7 +138,7 @@ struct pusher_config {
   double retry_budget = 0.10;                          ///< Of first tries.
   std::chrono::milliseconds probe_interval{30'000};    ///< A destination gets one try this often at least.
   std::uint32_t breaker_failures = 5;                  ///< In a row; then the breaker opens.
-  std::chrono::milliseconds breaker_open{30'000};      ///< Then one probe.
+  std::chrono::milliseconds breaker_open{30'000};      ///< Longest pause between its probes.
   job_defaults object;                                 ///< Limits of a job that names none.
   std::chrono::seconds dead_letter_age{7 * 24 * 3600}; ///< A week for its owner to look.
 };
@@ -161,10 +160,8 @@ struct log_config {
 
 /// `[threads]`; 0 never: the defaults follow the machine.
 struct thread_config {
-  std::uint32_t data = 2;    ///< Workers of the data actor system; default one a core.
-  std::uint32_t control = 1; ///< Workers of the control actor system.
-  std::uint32_t sealing = 2; ///< Fixed pool that decodes, parses and compresses; default one a core.
-  std::uint32_t shards = 2;  ///< Shard actors; default one a core.
+  std::uint32_t data = 2;   ///< Workers of the data actor system; default one a core.
+  std::uint32_t shards = 2; ///< Shard actors; default one a core.
 };
 
 /// One of `[[jobs.job]]`, as it is written: `load_declared_jobs` checks it.

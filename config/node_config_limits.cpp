@@ -23,6 +23,10 @@ constexpr std::uint64_t least_memory = 128 * mib;
 constexpr std::uint64_t bytes_a_buffer = 512;
 // A batch id with its answer in the deduplication window.
 constexpr std::uint64_t bytes_a_window_batch = 128;
+// The store's index has 24 bits for a position in steps of 8 bytes.
+constexpr std::uint64_t most_segment = 128 * mib;
+// An upload holds a window of the object at the network and the next one in the pusher.
+constexpr std::uint64_t bytes_a_slot = 2 * 256 * kib;
 
 void read_memory(const reading& in, toml_section& section) {
   auto& limits = in.config().limits;
@@ -110,9 +114,10 @@ void read_store(const reading& in, toml_section& root) {
   auto section = root.section("store");
   auto& store = in.config().store;
   const auto& limits = in.config().limits;
-  const auto most = std::max(mib, std::min(gib, limits.store_max_bytes / 8));
+  const auto most = std::max(mib, std::min(most_segment, limits.store_max_bytes / 8));
   store.segment_bytes = std::min(store.segment_bytes, most);
-  section.size("segment_bytes", store.segment_bytes, {mib, most, "at least 8 segments must fit into the store"});
+  section.size("segment_bytes", store.segment_bytes,
+               {mib, most, "the store takes no larger ones, and at least 8 must fit into it"});
   store.group_bytes = std::min(store.group_bytes, std::max(64 * kib, store.segment_bytes / 4));
   section.size("group_bytes", store.group_bytes,
                {64 * kib, std::max(64 * kib, store.segment_bytes / 4), "a group fits four times into a segment"});
@@ -136,7 +141,8 @@ void read_pusher(const reading& in, toml_section& root) {
   const auto& limits = in.config().limits;
   const auto files = in.world.machine.open_files;
   const auto most_slots = files == 0 ? 4096u : std::clamp<std::uint64_t>(files / 4, 1, 4096);
-  pusher.slots = static_cast<std::uint32_t>(std::min<std::uint64_t>(pusher.slots, most_slots));
+  pusher.slots = static_cast<std::uint32_t>(
+      std::min({std::uint64_t{pusher.slots}, std::uint64_t{most_slots}, limits.memory / 4 / bytes_a_slot}));
   section.count("slots", pusher.slots,
                 {1, most_slots, files == 0 ? std::string{} : fmt::format("a quarter of {} open files", files)});
   const std::uint64_t slots = std::max(1u, pusher.slots);
@@ -147,11 +153,9 @@ void read_pusher(const reading& in, toml_section& root) {
   section.count("slots_per_destination", pusher.slots_per_destination,
                 {1, slots, fmt::format("pusher.slots is {}", slots)});
   section.share("healthy_share", pusher.healthy_share, {0.01, 0.9});
-  section.size("window_bytes", pusher.window_bytes, {16 * kib, 256 * kib});
-  if (slots * pusher.window_bytes * 2 > limits.memory / 4)
-    section.problem("slots", fmt::format("{} slots with two windows of {} each are more than a quarter of "
-                                         "limits.memory ({}); fewer slots or smaller windows",
-                                         slots, size_text(pusher.window_bytes), size_text(limits.memory)));
+  if (slots * bytes_a_slot > limits.memory / 4)
+    section.problem("slots", fmt::format("{} slots with {} each are more than a quarter of limits.memory ({})", slots,
+                                         size_text(bytes_a_slot), size_text(limits.memory)));
   section.duration("connect_timeout", pusher.connect_timeout, {100ms, 60s});
   section.duration("no_progress", pusher.no_progress, {100ms, 5min});
   section.duration("stall_timeout", pusher.stall_timeout, {100ms, 10min});
@@ -179,10 +183,8 @@ void read_threads(const reading& in, toml_section& root) {
   const std::uint64_t cores = std::max(1u, in.world.machine.cores);
   const bounds<std::uint64_t> in_bounds{1, std::max<std::uint64_t>(4, 4 * cores),
                                         fmt::format("four for each of {} cores", cores)};
-  threads.data = threads.sealing = threads.shards = static_cast<std::uint32_t>(cores);
+  threads.data = threads.shards = static_cast<std::uint32_t>(cores);
   section.count("data", threads.data, in_bounds);
-  section.count("control", threads.control, in_bounds);
-  section.count("sealing", threads.sealing, in_bounds);
   section.count("shards", threads.shards, in_bounds);
   section.finish();
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -235,6 +236,7 @@ struct sealed_group {
   shard_actor from;
   std::vector<sealed_block> blocks;
   std::uint64_t bytes = 0;  ///< On disk, all blocks together.
+  std::chrono::steady_clock::time_point since{}; ///< The first of its events came to the shard.
   std::uint64_t epoch = 0;  ///< Of the shard's numbering; after a failure the writer refuses what is left of it.
   bool durable = false;     ///< Set by the writer before it comes back.
   bool disk_full = false;

@@ -14,8 +14,8 @@ constexpr std::size_t max_retry_scopes = 1'000;
 }  // namespace
 
 std::string_view name_of(shed_reason reason) noexcept {
-  constexpr std::string_view names[shed_reason_count] = {
-    "job_quota", "buffer_count", "job_parked", "creation_rate", "tenant_share", "memory", "no_credit", "disk_full"};
+  constexpr std::string_view names[shed_reason_count] = {"job_quota", "buffer_count", "creation_rate", "tenant_share",
+                                                         "memory",    "no_credit",    "disk_full"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -65,6 +65,8 @@ void receipt::reject(std::uint32_t line, reject_reason reason) {
 }
 
 void receipt::retry(std::string_view scope) {
+  if (scope.empty())
+    return; // nobody could repeat it by that
   std::lock_guard lock{mutex_};
   auto& scopes = outcome_.retry_scopes;
   if (scopes.size() < max_retry_scopes && std::find(scopes.begin(), scopes.end(), scope) == scopes.end())

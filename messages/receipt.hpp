@@ -18,16 +18,15 @@ namespace weir {
 /// Why events of a job were turned away before the acknowledgement. The names (see `name_of`) are
 /// part of the API: they stand in answers, in the ledger, in metrics and in docs/operations.md.
 enum class shed_reason : std::uint8_t {
-  job_quota,      ///< The job's byte quota is used up. Lasting.
-  buffer_count,   ///< The node holds as many buffers as it may. Lasting.
-  job_parked,     ///< The job's buffer crashed too often and waits for an operator. Lasting.
-  creation_rate,  ///< Too many new buffers a second. Passing.
-  tenant_share,   ///< The tenant's share of memory is used up. Passing.
-  memory,         ///< The node's memory budget is used up. Passing.
-  no_credit,      ///< The next role takes no more at present. Passing.
-  disk_full,      ///< Beyond the watermark at which appends are refused. Passing.
+  job_quota,     ///< The job's byte quota is used up. Lasting.
+  buffer_count,  ///< The node holds as many buffers as it may. Lasting.
+  creation_rate, ///< Too many new buffers a second. Passing.
+  tenant_share,  ///< The tenant's share of memory is used up. Passing.
+  memory,        ///< The node's memory budget is used up. Passing.
+  no_credit,     ///< The next role takes no more at present. Passing.
+  disk_full,     ///< Beyond the watermark at which appends are refused. Passing.
 };
-constexpr std::size_t shed_reason_count = 8;
+constexpr std::size_t shed_reason_count = 7;
 
 std::string_view name_of(shed_reason reason) noexcept;
 

@@ -274,7 +274,7 @@ disk_state log_store::judge() const {
     return disk_state::refuse_appends;
   if (share >= settings_.refuse_new_buffers_at)
     return disk_state::refuse_new_buffers;
-  return share >= 0.80 ? disk_state::low : disk_state::normal;
+  return share >= settings_.alert_at ? disk_state::low : disk_state::normal;
 }
 
 // -- window and tail ---------------------------------------------------------------------------

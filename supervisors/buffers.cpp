@@ -69,6 +69,7 @@ void let_go(buffers_self self, const leaving& x) {
     const auto entry = self->state.jobs.find(number(job));
     const bool again = entry != self->state.jobs.end() && entry->second.due;
     self->state.jobs.erase(number(job));
+    self->state.parts.child.metrics->active.Set(static_cast<double>(self->state.jobs.size()));
     if (again)
       due(self, job);
   };
@@ -77,6 +78,8 @@ void let_go(buffers_self self, const leaving& x) {
 }
 
 void observe(buffers_self self, const child_transition& step) {
+  if (self->state.parts.observe)
+    self->state.parts.observe(step);
   auto& metrics = *self->state.parts.child.metrics;
   metrics.active.Set(static_cast<double>(self->state.jobs.size()));
   if (step.now.state == child_state::parked) {

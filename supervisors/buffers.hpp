@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -14,6 +15,8 @@ namespace weir {
 struct buffers_parts {
   buffer_parts child;    ///< What every buffer gets; its job and snapshot are filled in.
   restart_limits limits; ///< Of each buffer; beyond them it is parked.
+  /// Told of every step of every buffer; may be empty.
+  std::function<void(const child_transition&)> observe;
 };
 
 struct buffers_state {

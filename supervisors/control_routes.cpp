@@ -132,6 +132,8 @@ std::string_view name_of_state(store::disk_state state) {
   return names[static_cast<std::size_t>(state)];
 }
 
+constexpr std::size_t most_parked = 1'000;
+
 http::answer answer_node(const node& running, const std::string& version) {
   const auto snapshot = running.snapshot();
   const auto used = running.store_usage();
@@ -160,7 +162,30 @@ http::answer answer_node(const node& running, const std::string& version) {
     trouble->set_in_flight(x.in_flight);
     trouble->set_failures(x.failures);
   }
+  for (const auto& x : running.parked(most_parked)) {
+    auto* parked = shown.add_parked();
+    parked->set_job(number_in(x.child.id).value_or(0));
+    parked->set_reason(x.child.reason);
+  }
   return json_answer(shown);
+}
+
+void answer_unpark(const node& running, const control_request& request, const control_responder& respond) {
+  const auto job = number_in(request.captures.at(0));
+  if (!job) {
+    respond(refusal(400, "bad_job", "job must be a number, as in /v1/buffers/1000001/unpark"));
+    return;
+  }
+  running.unpark(job_id{*job}, [respond](const caf::error& why) {
+    http::answer done;
+    done.body = "{\"unparked\":true}\n";
+    if (!why)
+      respond(std::move(done));
+    else if (code_of(why) == errc::not_found || code_of(why) == errc::refused)
+      respond(refusal(409, "not_parked", "the job's buffer is not parked; /v1/node lists those that are"));
+    else
+      respond(refusal(503, "no_answer", "the buffers' supervisor did not answer; look at /v1/node and try again"));
+  });
 }
 
 }  // namespace
@@ -193,6 +218,10 @@ void add_node_routes(control_router& router, const node& running, std::string ve
                 [&running](const control_request& request) { return answer_ledger(running, request); });
   router.answer("GET", "/v1/node", control_right::read,
                 [&running, version](const control_request&) { return answer_node(running, version); });
+  router.route("POST", "/v1/buffers/{job}/unpark", control_right::operate,
+               [&running](control_request request, const control_responder& respond) {
+                 answer_unpark(running, request, respond);
+               });
   router.answer("POST", "/v1/reload", control_right::operate, [reload](const control_request&) {
     const auto wrong = reload();
     if (!wrong.empty())

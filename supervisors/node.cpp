@@ -1,10 +1,12 @@
 #include "supervisors/node.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include <caf/all.hpp>
 
 #include "actors/forwarder.hpp"
+#include "actors/mailbox_gauge.hpp"
 #include "actors/pusher.hpp"
 #include "actors/receiver.hpp"
 #include "actors/shard.hpp"
@@ -22,6 +24,7 @@ constexpr std::uint64_t messages_per_edge = 4'096;
 constexpr std::uint64_t unbounded = std::numeric_limits<std::uint64_t>::max() / 2;
 constexpr std::uint64_t writer_edge_bytes = 64ull << 20; // of one shard: a second of the disk
 constexpr std::chrono::seconds stop_patience{10};
+constexpr std::chrono::seconds unpark_patience{5};
 
 /// A part of the node's metrics that keeps the whole alive.
 template <class T>
@@ -40,6 +43,7 @@ store::settings store_settings(const node_config& config) {
   how.group_bytes = config.store.group_bytes;
   how.spare_segments = config.store.spare_segments;
   how.free_reserve = config.store.free_reserve;
+  how.alert_at = config.limits.disk_alert_at;
   how.refuse_new_buffers_at = config.limits.disk_refuse_new_buffers_at;
   how.refuse_appends_at = config.limits.disk_refuse_appends_at;
   how.max_bytes = config.limits.store_max_bytes;
@@ -56,6 +60,11 @@ push_policy::push_settings push_settings_of(const pusher_config& config) {
   how.slow_after = config.no_progress;
   how.retries = {config.retry_first, config.retry_most};
   how.probe_within = std::chrono::duration_cast<std::chrono::seconds>(config.probe_interval);
+  how.concurrency.maximum = config.slots_per_destination;
+  how.budget.share = config.retry_budget;
+  how.breaker.failures_to_open = config.breaker_failures;
+  how.breaker.probes.maximum = config.breaker_open;
+  how.breaker.probes.minimum = std::min(how.breaker.probes.minimum, config.breaker_open);
   return how;
 }
 
@@ -110,6 +119,8 @@ void node::make_shared_parts() {
   admission_ = std::make_shared<buffer_admission>(admitted);
   admission_->expect(snapshot_->table.entry_count());
   pushes_ = std::make_shared<push_overview>();
+  board_ = std::make_shared<supervision_board>();
+  show_before_scrapes();
   intake_parts door;
   door.world = parts_.world;
   door.store = store_;
@@ -121,6 +132,32 @@ void node::make_shared_parts() {
   door.metrics = part(metrics_, metrics_->forwarder);
   door.sender_share = config.limits.tenant_share;
   intake_ = std::make_shared<intake>(std::move(door));
+}
+
+/// What nobody pushes into a metric is looked up when somebody asks.
+void node::show_before_scrapes() {
+  metrics_->registry.before_scrape([all = metrics_.get(), store = store_, board = board_] {
+    all->buffer.known.Set(static_cast<double>(store->used().buffers));
+    for (const auto& x : mailbox_gauge::summarize())
+      for (std::size_t i = 0; i < mailbox_owner_count; ++i)
+        if (const auto owner = static_cast<mailbox_owner>(i); name_of(owner) == x.role) {
+          all->overload.mailbox_messages[owner].Set(static_cast<double>(x.deepest));
+          count_up_to(all->overload.mailbox_refused[owner], static_cast<double>(x.refused));
+        }
+    for (const auto& x : board->tallies())
+      for (std::size_t i = 0; i < supervisor_name_count; ++i)
+        if (const auto name = static_cast<supervisor_name>(i); name_of(name) == x.supervisor) {
+          count_up_to(all->supervisor.restarts[name], static_cast<double>(x.restarts));
+          all->supervisor.parked[name].Set(static_cast<double>(x.parked));
+        }
+  });
+}
+
+supervisor_spec node::spec_of(supervisor_name name) const {
+  supervisor_spec spec;
+  spec.name = std::string{name_of(name)};
+  spec.observe = [board = board_](const child_transition& step) { board->note(step); };
+  return spec;
 }
 
 child_spec node::writer_child() {
@@ -142,8 +179,7 @@ child_spec node::writer_child() {
 
 /// Shards, then receivers, which hand them slices: when a shard dies, its receivers begin anew, too.
 child_spec node::shards_and_receivers() {
-  supervisor_spec spec;
-  spec.name = "shards";
+  auto spec = spec_of(supervisor_name::shards);
   spec.how = strategy::rest_for_one;
   for (std::size_t i = 0; i < directory_->shard_count(); ++i) {
     spec.children.push_back({"shard-" + std::to_string(i),
@@ -154,6 +190,8 @@ child_spec node::shards_and_receivers() {
                                parts.settings.linger = parts_.config.buffer.linger;
                                parts.settings.default_quota_bytes = parts_.config.limits.job_bytes;
                                parts.settings.window_batches = parts_.config.limits.window_batches;
+                               parts.settings.open_bytes = std::max<std::uint64_t>(
+                                   1, parts_.config.limits.open_block_bytes / directory_->shard_count());
                                parts.world = parts_.world;
                                parts.store = store_;
                                parts.admission = admission_;
@@ -192,8 +230,7 @@ child_spec node::shards_and_receivers() {
 }
 
 child_spec node::forwarders() {
-  supervisor_spec spec;
-  spec.name = "forwarders";
+  auto spec = spec_of(supervisor_name::forwarders);
   for (std::size_t i = 0; i < directory_->forwarder_count(); ++i) {
     spec.children.push_back({"forwarder-" + std::to_string(i),
                              [this, i]() -> caf::expected<caf::actor> {
@@ -221,6 +258,7 @@ child_spec node::buffers_child() {
   return {"buffers",
           [this]() -> caf::expected<caf::actor> {
             buffers_parts parts;
+            parts.observe = [board = board_](const child_transition& step) { board->note(step); };
             auto& child = parts.child;
             child.settings.max_age = parts_.config.buffer.max_age;
             child.settings.passivate_after = parts_.config.buffer.passivate_after;
@@ -278,8 +316,7 @@ child_spec node::watch_child() {
 }
 
 supervisor_spec node::tree() {
-  supervisor_spec spec;
-  spec.name = "data";
+  auto spec = spec_of(supervisor_name::data);
   spec.children.push_back(writer_child());
   spec.children.push_back(pusher_child());
   spec.children.push_back(buffers_child());
@@ -294,6 +331,13 @@ caf::error node::start_tree() {
   if (const auto problem = problem_of(spec))
     return make_error(errc::refused, *problem);
   root_ = system_.spawn(supervisor, std::move(spec), parts_.world);
+  root_->attach_functor([status = status_, tell = parts_.gave_up](const caf::error&) {
+    if (status->shutting_down.load())
+      return;
+    status->gave_up.store(true);
+    if (tell)
+      tell();
+  });
   intake_->configure(snapshot());
   return caf::none;
 }
@@ -334,6 +378,8 @@ std::vector<std::string> node::not_ready() const {
     reasons.emplace_back("shutting_down");
   if (!status_->configured.load())
     reasons.emplace_back("no_config");
+  if (status_->gave_up.load())
+    reasons.emplace_back("gave_up");
   if (status_->memory.load() >= node_status::memory_step::refuse_ingest)
     reasons.emplace_back("memory");
   if (status_->disk.load() >= static_cast<std::uint8_t>(store::disk_state::refuse_appends))
@@ -343,6 +389,25 @@ std::vector<std::string> node::not_ready() const {
   if (!recovered())
     reasons.emplace_back("recovering");
   return reasons;
+}
+
+std::vector<supervision_board::row> node::parked(std::size_t limit) const {
+  return board_->list(child_state::parked, limit);
+}
+
+void node::unpark(job_id job, std::function<void(caf::error)> answer) const {
+  const auto buffers = directory_->buffers();
+  if (!buffers) {
+    answer(make_error(errc::busy, "the buffers' supervisor is being restarted"));
+    return;
+  }
+  system_.spawn(
+      [](caf::event_based_actor* self, const buffers_actor& to, const std::string& id,
+         const std::function<void(caf::error)>& tell) {
+        self->request(to, unpark_patience, unpark_child{id})
+            .then([tell](order_done) { tell(caf::none); }, [tell](caf::error& why) { tell(std::move(why)); });
+      },
+      buffers.actor, std::to_string(number(job)), std::move(answer));
 }
 
 bool node::drain_roles(std::chrono::steady_clock::time_point until) {

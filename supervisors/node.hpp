@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "supervisors/node_metrics_set.hpp"
 #include "supervisors/push_overview.hpp"
 #include "supervisors/supervised_children.hpp"
+#include "supervisors/supervision_board.hpp"
 
 namespace weir {
 
@@ -31,6 +33,9 @@ struct node_parts {
   environment world;
   /// Blocking roles get threads of their own. Off in tests on CAF's testing scheduler.
   bool own_threads = true;
+  /// Called when the roles crashed so often that their supervisor gave up: this node does nothing any more. From
+  /// any thread; may be empty.
+  std::function<void()> gave_up;
 };
 
 /// One node's data side: the store, the roles under their supervisors, and the config they work by.
@@ -68,6 +73,11 @@ class node {
   const node_status& status() const { return *status_; }
   credit_window::limits memory_in_flight() const { return memory_->used(); }
   std::vector<push_policy::destination_report> destinations() const { return pushes_->troubled(); }
+  /// Buffers that crashed too often and wait for `unpark`; at most `limit`.
+  std::vector<supervision_board::row> parked(std::size_t limit) const;
+  /// Starts a parked buffer again. `answer` is called once, from any thread: none; `not_found`; `refused`, if it
+  /// is not parked; or what kept the supervisor from answering within 5 s.
+  void unpark(job_id job, std::function<void(caf::error)> answer) const;
   /// Whether all roles on the way to the disk are there and have read what the store knows. Before
   /// that, and while one of them is restarted, some events are turned away with a passing reason.
   bool recovered() const;
@@ -87,6 +97,8 @@ class node {
   caf::error open_store();
   void make_shared_parts();
   caf::error start_tree();
+  void show_before_scrapes();
+  supervisor_spec spec_of(supervisor_name name) const;
   supervisor_spec tree();
   child_spec writer_child();
   child_spec shards_and_receivers();
@@ -110,6 +122,7 @@ class node {
   std::shared_ptr<tenant_shares> shares_;
   std::shared_ptr<buffer_admission> admission_;
   std::shared_ptr<push_overview> pushes_;
+  std::shared_ptr<supervision_board> board_;
   std::shared_ptr<intake> intake_;
   supervisor_actor root_;
   mutable std::mutex mutex_;

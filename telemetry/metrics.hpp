@@ -53,6 +53,31 @@ const prometheus::Histogram::BucketBoundaries& duration_buckets();
 /// 256 B to 16 MiB, in steps of four.
 const prometheus::Histogram::BucketBoundaries& size_buckets();
 
+/// What one of several owners adds to a gauge that they share; taken back when the owner is gone.
+class gauge_share {
+ public:
+  explicit gauge_share(prometheus::Gauge& gauge) : gauge_(&gauge) {}
+  gauge_share(const gauge_share&) = delete;
+  gauge_share& operator=(const gauge_share&) = delete;
+  ~gauge_share() { set(0); }
+
+  void set(double value) {
+    if (value != value_)
+      gauge_->Increment(value - value_);
+    value_ = value;
+  }
+
+ private:
+  prometheus::Gauge* gauge_;
+  double value_ = 0;
+};
+
+/// Brings a counter up to a total that is counted elsewhere. One caller at a time.
+inline void count_up_to(prometheus::Counter& counter, double total) {
+  if (total > counter.Value())
+    counter.Increment(total - counter.Value());
+}
+
 /// One metric for each value of an enumeration, told apart by one label. `name_of(Key)` gives its values.
 template <class Metric, class Key, std::size_t Count>
 class metrics_by {

@@ -75,8 +75,8 @@ std::string_view name_of(overload_state state) noexcept {
 }
 
 std::string_view name_of(mailbox_owner owner) noexcept {
-  constexpr std::string_view names[mailbox_owner_count] = {"forwarder", "receiver", "shard",      "buffer",
-                                                           "writer",    "pusher",   "supervisor", "control"};
+  constexpr std::string_view names[mailbox_owner_count] = {
+      "forwarder", "receiver", "shard", "store_writer", "buffer", "buffers", "pusher", "supervisor", "node_watch"};
   return names[static_cast<std::size_t>(owner)];
 }
 
@@ -100,10 +100,15 @@ void overload_metrics::set(overload_state state, bool on) {
 }
 
 supervisor_metrics::supervisor_metrics(prometheus::Registry& r)
-    : restarts(make_counters<mailbox_owner, mailbox_owner_count>(r, "weir_supervisor_restarts_total",
-                                                                 "Children restarted, by role.", "role")),
-      parked(make_gauges<mailbox_owner, mailbox_owner_count>(r, "weir_supervisor_parked",
-                                                             "Children that wait for an operator, by role.", "role")) {}
+    : restarts(make_counters<supervisor_name, supervisor_name_count>(
+        r, "weir_supervisor_restarts_total", "Children started again after a crash, by supervisor.", "supervisor")),
+      parked(make_gauges<supervisor_name, supervisor_name_count>(
+          r, "weir_supervisor_parked", "Children that wait for an operator, by supervisor.", "supervisor")) {}
+
+std::string_view name_of(supervisor_name name) noexcept {
+  constexpr std::string_view names[supervisor_name_count] = {"data", "shards", "forwarders", "buffers"};
+  return names[static_cast<std::size_t>(name)];
+}
 
 process_metrics::process_metrics(prometheus::Registry& r, std::string version, std::string node)
     : resident_bytes(make_gauge(r, "process_resident_memory_bytes", "Resident memory of the process.")),

@@ -15,16 +15,26 @@ enum class overload_state : std::uint8_t {
   sealing_early,        ///< Memory above 70 % of the budget.
   credit_shrunk,        ///< Above 85 %.
   refusing_ingest,      ///< Above 95 %.
-  refusing_new_buffers, ///< Number or creation rate of buffers, or disk above 90 %.
+  refusing_new_buffers, ///< Disk above 90 %.
   disk_low,             ///< Disk above 80 %.
   disk_full,            ///< Disk above 95 %: appends are refused, the drain goes on.
 };
 constexpr std::size_t overload_state_count = 6;
 std::string_view name_of(overload_state state) noexcept;
 
-/// Roles with a mailbox.
-enum class mailbox_owner : std::uint8_t { forwarder, receiver, shard, buffer, writer, pusher, supervisor, control };
-constexpr std::size_t mailbox_owner_count = 8;
+/// Roles with a mailbox, by the names of their actors.
+enum class mailbox_owner : std::uint8_t {
+  forwarder,
+  receiver,
+  shard,
+  store_writer,
+  buffer,
+  buffers,
+  pusher,
+  supervisor,
+  node_watch,
+};
+constexpr std::size_t mailbox_owner_count = 9;
 std::string_view name_of(mailbox_owner owner) noexcept;
 
 struct overload_metrics {
@@ -39,9 +49,14 @@ struct overload_metrics {
   void set(overload_state state, bool on);
 };
 
+/// The node's supervisors, by name.
+enum class supervisor_name : std::uint8_t { data, shards, forwarders, buffers };
+constexpr std::size_t supervisor_name_count = 4;
+std::string_view name_of(supervisor_name name) noexcept;
+
 struct supervisor_metrics {
-  metrics_by<prometheus::Counter, mailbox_owner, mailbox_owner_count> restarts;
-  metrics_by<prometheus::Gauge, mailbox_owner, mailbox_owner_count> parked;
+  metrics_by<prometheus::Counter, supervisor_name, supervisor_name_count> restarts;
+  metrics_by<prometheus::Gauge, supervisor_name, supervisor_name_count> parked;
 
   explicit supervisor_metrics(prometheus::Registry& registry);
 };

@@ -31,14 +31,11 @@ receiver_metrics::receiver_metrics(prometheus::Registry& r)
       offered_events(make_counter(r, "weir_receiver_offered_events_total", "Events times the jobs that want them.")),
       not_entitled_events(make_counter(r, "weir_receiver_not_entitled_events_total",
                                        "Events that a forwarder let pass and the receiver refused.")),
-      filtered_events(make_counter(r, "weir_receiver_filtered_events_total", "Events a job's filter left out.")),
-      sampled_out_events(
-          make_counter(r, "weir_receiver_sampled_out_events_total", "Events a job's sampling left out.")),
       shed_events(shed_counters(r, "weir_receiver_shed_events_total", "Events turned away before a shard, by reason.")),
       config_version(make_gauge(r, "weir_receiver_config_version", "Forwarding config in force.")) {}
 
 std::string_view name_of(seal_trigger trigger) noexcept {
-  constexpr std::string_view names[seal_trigger_count] = {"size", "linger", "cut", "memory"};
+  constexpr std::string_view names[seal_trigger_count] = {"size", "linger", "idle", "memory"};
   return names[static_cast<std::size_t>(trigger)];
 }
 
@@ -55,15 +52,20 @@ shard_metrics::shard_metrics(prometheus::Registry& r)
       open_blocks(make_gauge(r, "weir_shard_open_blocks", "Open blocks.")),
       jobs(make_gauge(r, "weir_shard_jobs", "Jobs with data or an index entry.")),
       durable_seconds(make_histogram(r, "weir_shard_durable_seconds",
-                                     "From a slice's arrival at its shard until it is on disk.", duration_buckets())) {}
+                                     "From the arrival of a group's first slice at its shard until it is on disk.",
+                                     duration_buckets())),
+      created_buffers(
+          make_counter(r, "weir_buffer_created_total", "Buffers that were opened for a job's first events.")),
+      refused_buffers(shed_counters(r, "weir_buffer_refused_total",
+                                    "Slices turned away because their job had no buffer and got none, by reason.")) {}
 
 std::string_view name_of(write_purpose purpose) noexcept {
-  constexpr std::string_view names[write_purpose_count] = {"append", "relocation", "checkpoint", "fence"};
+  constexpr std::string_view names[write_purpose_count] = {"append", "relocation"};
   return names[static_cast<std::size_t>(purpose)];
 }
 
 std::string_view name_of(segment_use use) noexcept {
-  constexpr std::string_view names[segment_use_count] = {"free", "live", "spare"};
+  constexpr std::string_view names[segment_use_count] = {"free", "live"};
   return names[static_cast<std::size_t>(use)];
 }
 
@@ -71,10 +73,11 @@ store_metrics::store_metrics(prometheus::Registry& r)
     : groups(make_counter(r, "weir_store_groups_total", "Groups made durable by one sync each.")),
       records(make_counter(r, "weir_store_records_total", "Records made durable.")),
       written_bytes(make_counters<write_purpose, write_purpose_count>(
-          r, "weir_store_written_bytes_total", "Bytes written to segments, by purpose.", "purpose")),
-      group_bytes(make_histogram(r, "weir_store_group_bytes", "Size of groups.", size_buckets())),
+          r, "weir_store_written_bytes_total",
+          "Bytes written to the log, checkpoints included; and those moved to empty a segment.", "purpose")),
+      group_bytes(make_histogram(r, "weir_store_group_bytes", "About what a group takes on disk.", size_buckets())),
       sync_seconds(
-          make_histogram(r, "weir_store_sync_seconds", "Duration of the sync of a group.", duration_buckets())),
+          make_histogram(r, "weir_store_sync_seconds", "Duration of a group's write and sync.", duration_buckets())),
       sync_errors(make_counter(r, "weir_store_sync_errors_total", "Groups that could not be made durable.")),
       refused_appends(make_counter(r, "weir_store_refused_appends_total", "Appends refused because the disk is full.")),
       set_aside_records(make_counter(r, "weir_store_set_aside_records_total",
@@ -111,16 +114,12 @@ buffer_metrics::buffer_metrics(prometheus::Registry& r)
     : known(make_gauge(r, "weir_buffer_known", "Buffers with anything in the store.")),
       active(make_gauge(r, "weir_buffer_active", "Buffers with an actor.")),
       parked(make_gauge(r, "weir_buffer_parked", "Buffers that crashed too often and wait for an operator.")),
-      created(make_counter(r, "weir_buffer_created_total", "Buffers that got their first block ever.")),
       woken(make_counter(r, "weir_buffer_woken_total", "Idle buffers that became active.")),
       passivated(make_counter(r, "weir_buffer_passivated_total", "Active buffers that became idle.")),
       cuts(make_counter(r, "weir_buffer_cuts_total", "Durable decisions what one object holds.")),
       commits(make_counter(r, "weir_buffer_commits_total", "Objects whose events were trimmed after delivery.")),
       expired_events(make_counter(r, "weir_buffer_expired_events_total", "Events removed because of their age.")),
-      deleted_events(
-          make_counter(r, "weir_buffer_deleted_events_total", "Events removed with their job by its owner.")),
-      refused(shed_counters(r, "weir_buffer_refused_total", "Buffers that were not created, by reason.")),
-      oldest_event_seconds(make_gauge(r, "weir_buffer_oldest_event_seconds",
-                                      "Age of the oldest event that waits for delivery, over all jobs.")) {}
+      expired_dead_letters(
+          make_counter(r, "weir_buffer_expired_dead_letters_total", "Dead letters removed because of their age.")) {}
 
 } // namespace weir

@@ -29,8 +29,6 @@ struct receiver_metrics {
   prometheus::Counter& slices;
   prometheus::Counter& offered_events;
   prometheus::Counter& not_entitled_events; ///< Refused here although a forwarder let them pass.
-  prometheus::Counter& filtered_events;
-  prometheus::Counter& sampled_out_events;
   metrics_by<prometheus::Counter, shed_reason, shed_reason_count> shed_events;
   prometheus::Gauge& config_version;
 
@@ -38,7 +36,12 @@ struct receiver_metrics {
 };
 
 /// What made a block end.
-enum class seal_trigger : std::uint8_t { size, linger, cut, memory };
+enum class seal_trigger : std::uint8_t {
+  size,   ///< It is full, or the next slice has to begin a block of its own.
+  linger, ///< It has waited for as long as an event may.
+  idle,   ///< Nothing else is on its way that it could wait for.
+  memory, ///< Memory is short, or open blocks hold more than their share of it.
+};
 constexpr std::size_t seal_trigger_count = 4;
 std::string_view name_of(seal_trigger trigger) noexcept;
 
@@ -52,18 +55,20 @@ struct shard_metrics {
   prometheus::Gauge& open_bytes;
   prometheus::Gauge& open_blocks;
   prometheus::Gauge& jobs;
-  prometheus::Histogram& durable_seconds; ///< From a slice's arrival until it is on disk.
+  prometheus::Histogram& durable_seconds; ///< Of each group, from its first slice's arrival until it is on disk.
+  prometheus::Counter& created_buffers;   ///< First events of a job.
+  metrics_by<prometheus::Counter, shed_reason, shed_reason_count> refused_buffers; ///< Not created, by reason.
 
   explicit shard_metrics(prometheus::Registry& registry);
 };
 
 /// What a written byte was for.
-enum class write_purpose : std::uint8_t { append, relocation, checkpoint, fence };
-constexpr std::size_t write_purpose_count = 4;
+enum class write_purpose : std::uint8_t { append, relocation };
+constexpr std::size_t write_purpose_count = 2;
 std::string_view name_of(write_purpose purpose) noexcept;
 
-enum class segment_use : std::uint8_t { free, live, spare };
-constexpr std::size_t segment_use_count = 3;
+enum class segment_use : std::uint8_t { free, live };
+constexpr std::size_t segment_use_count = 2;
 std::string_view name_of(segment_use use) noexcept;
 
 struct store_metrics {
@@ -108,15 +113,12 @@ struct buffer_metrics {
   prometheus::Gauge& known;  ///< Jobs with anything in the store's index.
   prometheus::Gauge& active; ///< Buffer actors.
   prometheus::Gauge& parked;
-  prometheus::Counter& created; ///< First block ever.
   prometheus::Counter& woken;
   prometheus::Counter& passivated;
   prometheus::Counter& cuts;
   prometheus::Counter& commits;
   prometheus::Counter& expired_events;
-  prometheus::Counter& deleted_events;
-  metrics_by<prometheus::Counter, shed_reason, shed_reason_count> refused; ///< Buffers not created, by reason.
-  prometheus::Gauge& oldest_event_seconds; ///< Age of the oldest event that waits, over all jobs.
+  prometheus::Counter& expired_dead_letters;
 
   explicit buffer_metrics(prometheus::Registry& registry);
 };

@@ -81,7 +81,7 @@ void connection::sweep(time at) {
       break;
     case phase::body:
     case phase::discard:
-      if (body_too_slow(at))
+      if (in_phase > settings.body_within || body_too_slow(at))
         return miss(http_trouble::body_deadline);
       break;
     case phase::lingering:

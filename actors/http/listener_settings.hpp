@@ -23,6 +23,7 @@ struct connection_settings {
   std::uint64_t discard_bytes_of_faults = 64u << 10;
   std::chrono::milliseconds handshake_within{10'000};
   std::chrono::milliseconds head_within{10'000};   ///< From the first byte of a head to its last.
+  std::chrono::milliseconds body_within{300'000};  ///< From a head's end to its body's: 16 MiB at 56 KiB/s.
   std::chrono::milliseconds idle_within{75'000};   ///< Between requests; above the usual 60 s of proxies.
   std::chrono::milliseconds write_within{15'000};  ///< For the client to take an answer.
   std::chrono::milliseconds linger_within{2'000};  ///< For the client to read the last answer and close.

@@ -49,6 +49,9 @@ class ingest_gate {
   /// Index of a dataset, or nothing for an unknown one.
   virtual std::optional<std::uint32_t> dataset(std::string_view name) const = 0;
 
+  /// Whether events of the dataset can be of this scope, `zones/…` or `accounts/…`.
+  virtual bool fits(std::uint32_t /*dataset*/, std::string_view /*scope*/) const { return true; }
+
   /// Reserves memory for a body before it is read: `bytes` of the in-flight budget and of the
   /// sender's share. Chunked bodies call it again per MiB.
   virtual std::optional<credit> reserve(const sender& from, std::uint64_t bytes, ingest_refusal& refusal) = 0;

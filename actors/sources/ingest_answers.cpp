@@ -92,7 +92,8 @@ ingest_answer answer_for(const receipt_outcome& x, const answer_context& context
   const auto rejected = x.total_rejected();
   if (rejected == x.received && x.rejected[static_cast<std::size_t>(reject_reason::scope_forbidden)] == rejected)
     return error_with_counts(403, "scope_forbidden", "the token may not send for the scope of any line", x);
-  if (rejected == x.received)
+  const auto with_body = x.rejected[static_cast<std::size_t>(reject_reason::refused_with_body)];
+  if (rejected == x.received && with_body == 0)
     return error_with_counts(400, "no_good_line", "no line is an event; rejected.first says why", x);
   if (context.strict && rejected > 0)
     return error_with_counts(400, "bad_line", "with strict=1 a bad line refuses the whole body; nothing was taken", x);

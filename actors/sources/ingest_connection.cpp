@@ -84,6 +84,10 @@ class ingest_connection : public http::connection {
     if (!dataset)
       return body_fault{{404, http_trouble::not_found, "unknown_dataset", "the node has no dataset of this name"}, 0};
     dataset_ = *dataset;
+    if (!request_.scope.empty() && !service_->gate->fits(dataset_, request_.scope))
+      return body_fault{{400, http_trouble::bad_request, "bad_scope",
+                         "the dataset has zones where the query names an account, or the other way round"},
+                        0};
     if (!request_.scope.empty() && !service_->gate->may_send_for(*from, request_.scope))
       return body_fault{{403, http_trouble::scope_forbidden, "scope_forbidden",
                          "the token may not send for the scope that the query names"},

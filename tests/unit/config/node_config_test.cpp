@@ -356,6 +356,27 @@ TEST_CASE("limits that contradict each other are refused") {
   CHECK_PROBLEM(world.problems_of(with_value("limits.window_age", "\"90min\"")), "limits.window_age", "hours");
 }
 
+TEST_CASE("a segment is as large as the store can address, and no larger") {
+  fake_config_world world;
+  CHECK_NO_PROBLEM(world.problems_of(with_value("store.segment_bytes", "\"128MiB\"")));
+  CHECK_PROBLEM(world.problems_of(with_value("store.segment_bytes", "\"129MiB\"")), "store.segment_bytes", "128MiB");
+}
+
+TEST_CASE("a key that nothing acts on does not exist") {
+  fake_config_world world;
+  for (const char* key : {"threads.control", "threads.sealing", "pusher.window_bytes"})
+    CHECK_PROBLEM(world.problems_of(with_value(key, "1")), key, "");
+}
+
+TEST_CASE("uploads at a time are as many as the smallest memory has room for") {
+  fake_config_world world;
+  CHECK_EQ(world.load(least).file.config.pusher.slots, 128u);
+  CHECK_EQ(world.load(least).file.config.pusher.slots_per_tenant, 64u);
+  const auto small = world.load(with_value("limits.memory", "\"128MiB\""));
+  CHECK_NO_PROBLEM(small.file.problems);
+  CHECK_EQ(small.file.config.pusher.slots, 64u);
+}
+
 TEST_CASE("declared jobs and those of the job file reach the snapshot, with their tenants") {
   fake_config_world world;
   world.files["/etc/weir/jobs.ndjson"] = {"{\"id\":2,\"dataset\":\"http_requests\",\"scope\":\"zones/" + zone_b

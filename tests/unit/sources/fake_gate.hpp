@@ -32,7 +32,13 @@ class fake_gate : public ingest_gate {
   std::optional<std::uint32_t> dataset(std::string_view name) const override {
     if (name == "http_requests")
       return 0;
+    if (name == "audit_logs")
+      return accounts_only;
     return name == "dns_logs" ? std::optional<std::uint32_t>{1} : std::nullopt;
+  }
+
+  bool fits(std::uint32_t dataset, std::string_view scope) const override {
+    return dataset == 0 || (scope.substr(0, 9) == "accounts/") == (dataset == accounts_only);
   }
 
   std::optional<credit> reserve(const sender&, std::uint64_t bytes, ingest_refusal& refusal) override {
@@ -108,6 +114,8 @@ class fake_gate : public ingest_gate {
   std::vector<std::uint64_t> reservations;
 
  private:
+  static constexpr std::uint32_t accounts_only = 2;
+
   std::map<std::string, std::shared_ptr<const sender>> senders_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

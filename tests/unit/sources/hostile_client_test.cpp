@@ -134,6 +134,24 @@ TEST_CASE("SEC-10 a slow body above the minimum rate is taken") {
   CHECK_EQ(status_of(client), 200);
 }
 
+TEST_CASE("SEC-10 a body that never ends is cut off, however fast it comes") {
+  running_source node([](auto& how) { how.listener.connection.body_within = 20s; });
+  auto client = node.connect();
+  REQUIRE(client.send(request("Content-Length: 10000000\r\n", "")));
+  const std::string second(5'000, 'x');
+  int seconds = 0;
+  while (seconds < 60 && client.send(second) && !client.readable_within(20)) {
+    node.clock->advance(1s);
+    ++seconds;
+  }
+  CHECK_GE(seconds, 20);
+  CHECK_LT(seconds, 60);
+  CHECK(client.ended());
+  CHECK_EQ(node.count(http_trouble::body_deadline), 1);
+  node.settle();
+  CHECK_EQ(node.memory_in_use(), 0u);
+}
+
 TEST_CASE("SEC-10 a client that does not take its answer is cut off, however many bytes it takes one by one") {
   running_source node;
   node.gate->hold = true;

@@ -33,6 +33,23 @@ TEST_CASE("a body reaches the gate byte by byte as it was sent, with what its re
   CHECK_EQ(response->field("Connection"), "");
 }
 
+TEST_CASE("an account in a dataset of zones, or a zone in one of accounts, is refused unread") {
+  running_source node;
+  for (const auto& [target, status] :
+       {std::pair{"/v1/ingest/dns_logs?account=acme", 400}, std::pair{"/v1/ingest/audit_logs?zone=a", 400},
+        std::pair{"/v1/ingest/audit_logs?account=acme", 200}, std::pair{"/v1/ingest/dns_logs?zone=a", 200}}) {
+    CAPTURE(target);
+    auto client = node.connect();
+    REQUIRE(client.send(post(events(2), "", target)));
+    const auto response = client.receive();
+    REQUIRE(response);
+    CHECK_EQ(response->status, status);
+    if (status == 400)
+      CHECK_NE(response->body.find("bad_scope"), std::string::npos);
+  }
+  CHECK_EQ(node.gate->accepted(), 2u);
+}
+
 TEST_CASE("memory for a body of known length is reserved once, for exactly that, before it is read") {
   running_source node;
   auto client = node.connect();

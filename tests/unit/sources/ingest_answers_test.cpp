@@ -64,6 +64,20 @@ TEST_CASE("bad lines amid good ones are named with line and reason in the 200") 
   CHECK(contains(refused.body, "\"line\":2"));
 }
 
+TEST_CASE("a strict body with one good and one bad line is refused for the bad one") {
+  receipt_outcome x;
+  x.received = 2;
+  x.rejected[static_cast<std::size_t>(reject_reason::not_json)] = 1;
+  x.rejected[static_cast<std::size_t>(reject_reason::refused_with_body)] = 1;
+  auto strict = many;
+  strict.strict = true;
+  CHECK_EQ(answer_for(x, strict).status, 400);
+  CHECK(contains(answer_for(x, strict).body, "\"error\":\"bad_line\""));
+  x.rejected[static_cast<std::size_t>(reject_reason::not_json)] = 2;
+  x.rejected[static_cast<std::size_t>(reject_reason::refused_with_body)] = 0;
+  CHECK(contains(answer_for(x, strict).body, "\"error\":\"no_good_line\""));
+}
+
 TEST_CASE("a body without a good line is answered 400, and 403 if only scopes are at fault") {
   receipt_outcome x;
   x.received = 2;
@@ -87,7 +101,7 @@ TEST_CASE("a body of which a slice was lost is answered 503, whatever else becam
 }
 
 TEST_CASE("a lasting refusal never fails a body, so one job at its quota stops no other tenant") {
-  for (const auto reason : {shed_reason::job_quota, shed_reason::buffer_count, shed_reason::job_parked})
+  for (const auto reason : {shed_reason::job_quota, shed_reason::buffer_count})
     for (const auto& context : {keyed, single, many}) {
       const auto answer = answer_for(with_shed(reason, 3, 0), context);
       CHECK_EQ(answer.status, 200);

@@ -254,6 +254,20 @@ TEST_CASE_FIXTURE(store_fixture, "DSK-01 a foreign file that takes all space sto
   CHECK_EQ(store->blocks(job_id{7}, 10).size(), 1u);
 }
 
+TEST_CASE_FIXTURE(store_fixture, "DSK-01 the disk is low from where the operator wants to hear of it") {
+  how.max_bytes = 40 * how.segment_bytes;
+  how.alert_at = 0.3;
+  REQUIRE_FALSE(try_open());
+  std::uint64_t next = 1;
+  while (store->used().state == disk_state::normal && next < 10'000) {
+    REQUIRE_FALSE(store->append({make::block(7, 100, next++, 1, std::string(8'000, 'p'))}));
+    store->maintain();
+  }
+  CHECK(store->used().state == disk_state::low);
+  CHECK(store->used().segments >= 10);
+  CHECK(store->used().segments <= 15);
+}
+
 TEST_CASE_FIXTURE(store_fixture, "DSK-01 at the watermark the states come in order") {
   how.max_bytes = 40 * how.segment_bytes;
   REQUIRE_FALSE(try_open());

@@ -55,8 +55,8 @@ TEST_CASE("counters end in _total, gauges do not, and every family has a help te
 
 TEST_CASE("labels are a fixed small set, so the number of series does not depend on jobs or senders") {
   all_metrics all;
-  const std::set<std::string> allowed{"reason", "class", "trigger", "purpose", "use",
-                                      "result", "state", "role",    "version", "node"};
+  const std::set<std::string> allowed{"reason", "class", "trigger", "purpose", "use",       "result",
+                                      "state",  "role",  "version", "node",    "supervisor"};
   std::size_t series = 0;
   for (const auto& family : all.registry.families().Collect())
     for (const auto& metric : family.metric) {
@@ -86,6 +86,27 @@ TEST_CASE("an overload state counts how often it was entered, not how often it w
   const auto text = all.registry.text();
   CHECK(contains(text, "weir_overload_state{state=\"credit_shrunk\"} 1"));
   CHECK(contains(text, "weir_overload_entered_total{state=\"credit_shrunk\"} 2"));
+}
+
+TEST_CASE("a gauge that several owners share is their sum, and forgets an owner that is gone") {
+  all_metrics all;
+  gauge_share one{all.shard.open_bytes};
+  one.set(100);
+  {
+    gauge_share other{all.shard.open_bytes};
+    other.set(30);
+    one.set(70);
+    CHECK_EQ(all.shard.open_bytes.Value(), 100);
+  }
+  CHECK_EQ(all.shard.open_bytes.Value(), 70);
+}
+
+TEST_CASE("a counter follows a total that is counted elsewhere, and never goes back") {
+  all_metrics all;
+  count_up_to(all.store.set_aside_records, 3);
+  count_up_to(all.store.set_aside_records, 2);
+  count_up_to(all.store.set_aside_records, 5);
+  CHECK_EQ(all.store.set_aside_records.Value(), 5);
 }
 
 TEST_CASE("gauges that nobody pushes are refreshed by each scrape") {
