@@ -5,6 +5,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "tests/support/lossy_disk.hpp"
 #include "tests/support/running_node.hpp"
@@ -32,6 +33,7 @@ class restarts {
   bool let_pass(std::uint64_t bodies);
   /// Waits until an object, or its temporary file, appears or goes.
   bool let_push();
+  std::size_t object_files() const; ///< And directories.
   /// Starts the node, which must be ready in time and have found no damage.
   void start();
   /// Kills it while it recovers, at a drawn instant.
@@ -42,14 +44,16 @@ class restarts {
   void finish();
   /// The same without stopping.
   void drain();
+  /// The bodies under way are acknowledged, and no others follow.
+  void end_sender();
   void check_audit();
 
+  std::uint64_t events_beside = 0; ///< That were accepted without a receipt, one by one.
   std::chrono::milliseconds longest_start{0};
   unsigned starts = 0;
 
  private:
   std::uint64_t receipt_bytes() const;
-  std::size_t object_files() const;
 
   unsigned jobs_;
   std::optional<process> sender_;
@@ -61,6 +65,8 @@ class restarts {
 class withdrawn_objects {
  public:
   explicit withdrawn_objects(const running_node& node);
+  withdrawn_objects(withdrawn_objects&& other) noexcept
+      : path_(other.path_), away_(std::exchange(other.away_, false)) {}
   void give_back();
   ~withdrawn_objects();
 

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/process.hpp"
+
+namespace weir {
+
+/// A small ext4 of its own, in a file. Only this process and those it starts see the mount, and it goes
+/// with the last of them. Throws `std::runtime_error` if it cannot be made.
+class loop_disk {
+ public:
+  /// `make_options` are for mkfs.ext4, as in {"-N", "32"}.
+  explicit loop_disk(std::uint64_t bytes, const std::vector<std::string>& make_options = {});
+  ~loop_disk();
+  loop_disk(const loop_disk&) = delete;
+  loop_disk& operator=(const loop_disk&) = delete;
+
+  /// The probe: why there can be no such disk on this machine; none if there can.
+  static std::optional<std::string> missing();
+
+  const std::string& path() const noexcept { return mount_point_; }
+  std::string operator/(const std::string& name) const { return mount_point_ + '/' + name; }
+
+  std::uint64_t free_bytes() const;
+  std::uint64_t free_inodes() const;
+  /// A file that takes all the space there is.
+  void fill(const std::string& name);
+  /// As many empty files as there are inodes left; their paths.
+  std::vector<std::string> fill_inodes(const std::string& prefix);
+
+ private:
+  temporary_directory directory_{"weir-loop"};
+  std::string mount_point_ = directory_ / "disk";
+};
+
+} // namespace weir
