@@ -15,6 +15,7 @@ using memory_step = node_status::memory_step;
 
 constexpr std::chrono::milliseconds step{100};
 constexpr double leave_at = 0.95;
+constexpr std::uint64_t shrink_by = 4; ///< What is left of the in-flight budget: a quarter.
 
 std::string_view name_of(memory_step x) {
   constexpr std::string_view names[] = {"normal", "seal_early", "shrink_credit", "refuse_ingest"};
@@ -46,7 +47,7 @@ void look(watch_self self) {
               name_of(before));
     auto limits = state.full;
     if (now >= memory_step::shrink_credit)
-      limits.bytes /= 4;
+      limits.bytes /= shrink_by;
     parts.memory->grant(limits);
   }
   show(parts, now);
@@ -68,6 +69,8 @@ memory_step memory_step_for(double used, memory_step now, const node_watch_parts
 node_watch_actor::behavior_type node_watch(watch_self self, node_watch_parts parts) {
   set_guard_rails(self, "node_watch");
   self->state.full = parts.memory->granted();
+  if (parts.status->memory.load() >= memory_step::shrink_credit)
+    self->state.full.bytes *= shrink_by; // a predecessor shrank it
   self->state.parts = std::move(parts);
   self->send(self, upkeep_tick{});
   return {[self](upkeep_tick) { look(self); }};

@@ -38,7 +38,7 @@ class ordeal {
   }
 
   void run() {
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 100; ++i) {
       act();
       CHECK(node_.balanced());
     }
@@ -67,7 +67,6 @@ class ordeal {
   }
 
   void act() {
-    const auto what = draw_.below(16);
     switch (draw_.below(16)) {
       case 0:
       case 1:
@@ -191,7 +190,7 @@ class ordeal {
       return; // more, and the supervisors rightly give up
     const auto& roles = node_.node().roles();
     caf::actor whom;
-    switch (draw_.below(6)) {
+    switch (draw_.below(7)) {
       case 0:
         whom = caf::actor_cast<caf::actor>(roles.shard(draw_.below(2)).actor);
         break;
@@ -209,6 +208,9 @@ class ordeal {
         break;
       case 5:
         whom = caf::actor_cast<caf::actor>(roles.writer().actor);
+        break;
+      case 6:
+        whom = caf::actor_cast<caf::actor>(node_.buffer_of(1 + draw_.below(zones)));
         break;
     }
     if (whom)

@@ -151,6 +151,13 @@ bool small_node::step() {
   return true;
 }
 
+void small_node::step_or_wait() {
+  if (step())
+    return;
+  clock->advance(1ms);
+  scheduler.advance_time(1ms);
+}
+
 void small_node::pump() {
   std::size_t steps = 0;
   while (step())

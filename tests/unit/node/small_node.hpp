@@ -65,6 +65,8 @@ struct small_node : deterministic_system {
   void shuffle_steps() { shuffled_ = true; }
   /// One step of one actor or upload. False if nobody has anything to do.
   bool step();
+  /// One step, or a millisecond passes when nobody has anything to do.
+  void step_or_wait();
   /// Steps until nobody has anything to do.
   void pump();
   /// Steps, and time in steps of 10 ms, until `holds`; false after `most`.

@@ -265,10 +265,35 @@ TEST_CASE(
     CHECK(x.account(1).buffered + x.account(1).delivered == 100);
     CHECK(x.network->started("/out/1/") <= pushed + 1); // what ran may end
     x.publish({{1, zone(1), 1s, 30}, {2, zone(2)}});
+    REQUIRE(empty_within(x, 60s));
     REQUIRE(x.put(events(zone(1), 100, 7)).status == 200);
     REQUIRE(empty_within(x, 60s));
     CHECK(x.delivered_text(1) == events(zone(1), 0, 107));
     CHECK(x.disorder(1) == "");
+  }
+}
+
+TEST_CASE("a job that is on hold with a cut made goes on with that cut when it is back, after a restart as well") {
+  for (bool restart : {false, true}) {
+    small_node x{{{1, zone(1), 1s, 30}, {2, zone(2)}}};
+    x.config.buffer.passivate_after = 60s;
+    x.start();
+    x.network->behave("/out/1/", [](const fake_network::upload&) { return says::failed(); });
+    REQUIRE(x.put(events(zone(1), 0, 30)).status == 200);
+    x.pass(5s);
+    REQUIRE(x.node().store().job(job_id{1})->open_cut);
+    x.publish({{2, zone(2)}});
+    x.network->behave("/out/1/", nullptr);
+    x.pass(1h, 500ms);
+    if (restart) {
+      x.crash(6);
+      x.start();
+      x.pass(1h, 500ms);
+    }
+    CHECK(x.account(1).buffered == 30);
+    x.publish({{1, zone(1), 1s, 30}, {2, zone(2)}});
+    REQUIRE(empty_within(x, 60s));
+    CHECK(x.delivered_text(1) == events(zone(1), 0, 30));
   }
 }
 
