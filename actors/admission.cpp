@@ -51,4 +51,4 @@ std::uint64_t buffer_admission::refused() const {
   return refused_;
 }
 
-}  // namespace weir
+} // namespace weir

@@ -15,9 +15,9 @@ namespace weir {
 class buffer_admission {
  public:
   struct limits {
-    std::uint64_t buffers = 1'000'000;       ///< `limits.buffers`
-    std::uint64_t creations_per_second = 1'000;  ///< `limits.buffer_creation_rate`
-    std::uint64_t burst = 1'000;             ///< Starts at the jobs of the last-known-good config, if more.
+    std::uint64_t buffers = 1'000'000;          ///< `limits.buffers`
+    std::uint64_t creations_per_second = 1'000; ///< `limits.buffer_creation_rate`
+    std::uint64_t burst = 1'000;                ///< Starts at the jobs of the last-known-good config, if more.
   };
   using time_point = std::chrono::steady_clock::time_point;
 
@@ -45,4 +45,4 @@ class buffer_admission {
   std::uint64_t refused_ = 0;
 };
 
-}  // namespace weir
+} // namespace weir

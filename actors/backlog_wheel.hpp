@@ -28,9 +28,11 @@ class backlog_wheel {
 
  private:
   // Rounds up, so that nothing is taken before its time.
-  static std::int64_t tick_of(time_point t) { return (t.time_since_epoch() + tick - std::chrono::nanoseconds{1}) / tick; }
+  static std::int64_t tick_of(time_point t) {
+    return (t.time_since_epoch() + tick - std::chrono::nanoseconds{1}) / tick;
+  }
 
   std::map<std::int64_t, std::vector<std::uint32_t>> wheel_;
 };
 
-}  // namespace weir
+} // namespace weir

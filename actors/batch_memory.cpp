@@ -8,7 +8,7 @@ namespace {
 
 constexpr auto by_job = [](const auto& x, job_id job) { return x.job < job; };
 
-}  // namespace
+} // namespace
 
 batch_memory::knowledge batch_memory::of(const batch_id& batch, job_id job) const {
   const auto* found = const_cast<batch_memory*>(this)->find(batch, job);
@@ -33,8 +33,8 @@ void batch_memory::begin(const batch_id& batch, std::vector<job_id> jobs) {
   // A stable sort and `unique` keep what was known before the new entries of the same job.
   std::stable_sort(entries.begin(), entries.end(), [](const entry& a, const entry& b) { return a.job < b.job; });
   entries.erase(
-    std::unique(entries.begin(), entries.end(), [](const entry& a, const entry& b) { return a.job == b.job; }),
-    entries.end());
+      std::unique(entries.begin(), entries.end(), [](const entry& a, const entry& b) { return a.job == b.job; }),
+      entries.end());
 }
 
 void batch_memory::durable(const batch_id& batch, job_id job) {
@@ -53,7 +53,7 @@ void batch_memory::failed(const batch_id& batch, job_id job) {
 }
 
 void batch_memory::done(const batch_id& batch) {
-  batches_.erase(batch);  // its place in `order_` is skipped when its turn comes
+  batches_.erase(batch); // its place in `order_` is skipped when its turn comes
 }
 
 batch_memory::entry* batch_memory::find(const batch_id& batch, job_id job) {
@@ -80,4 +80,4 @@ void batch_memory::forget_oldest() {
   }
 }
 
-}  // namespace weir
+} // namespace weir

@@ -16,9 +16,9 @@ namespace weir {
 class batch_memory {
  public:
   enum class knowledge : std::uint8_t {
-    unknown,    ///< Take it.
-    under_way,  ///< Taken, not durable yet: whoever repeats it should come again.
-    durable,    ///< On disk: settle as repeated.
+    unknown,   ///< Take it.
+    under_way, ///< Taken, not durable yet: whoever repeats it should come again.
+    durable,   ///< On disk: settle as repeated.
   };
 
   /// Remembers at most `limit` bodies; beyond it the oldest is forgotten (`limits.window_batches`).
@@ -42,7 +42,7 @@ class batch_memory {
     job_id job{};
     bool on_disk = false;
   };
-  using entries = std::vector<entry>;  // sorted by job
+  using entries = std::vector<entry>; // sorted by job
 
   entry* find(const batch_id& batch, job_id job);
   void forget_oldest();
@@ -52,4 +52,4 @@ class batch_memory {
   std::deque<batch_id> order_;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -18,7 +18,7 @@ bool holds(const std::vector<std::string>& sorted, std::string_view x) {
   return at != sorted.end() && *at == x;
 }
 
-}  // namespace
+} // namespace
 
 bool may_send(const sender& from, scope_kind kind, std::string_view id, const tenant_table& tenants) {
   if (from.any_scope)
@@ -55,10 +55,8 @@ body_router::result body_router::route(const batch& body, const config_snapshot&
   receipt.count({{}, ledger_entry::kind::received, 0, counts.received});
   if (body.strict && counts.rejected > 0) {
     const auto good = counts.received - counts.rejected;
-    receipt.count({{},
-                   ledger_entry::kind::rejected,
-                   static_cast<std::uint8_t>(reject_reason::refused_with_body),
-                   good});
+    receipt.count(
+        {{}, ledger_entry::kind::rejected, static_cast<std::uint8_t>(reject_reason::refused_with_body), good});
     counts.rejected_by[static_cast<std::size_t>(reject_reason::refused_with_body)] = good;
     counts.rejected = counts.received;
     routed.groups.clear();
@@ -90,9 +88,9 @@ void body_router::take_events(const batch& body, const config_snapshot& snapshot
         last_id = id;
         const auto entry = table.find(dataset, id);
         last_entitled = entry != weir::not_entitled;
-        last_group = last_entitled                                          ? group_of(entry, id, body, snapshot, routed)
+        last_group = last_entitled                                        ? group_of(entry, id, body, snapshot, routed)
                      : may_send(*body.sender, kind, id, snapshot.tenants) ? 0
-                                                                            : forbidden_group;
+                                                                          : forbidden_group;
       }
       if (last_group == forbidden_group)
         reject_forbidden(body, {x.offset, x.size});
@@ -143,4 +141,4 @@ void body_router::reject_forbidden(const batch& body, const line& at) {
   body.root.of().reject(number, reject_reason::scope_forbidden);
 }
 
-}  // namespace weir
+} // namespace weir

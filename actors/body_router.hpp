@@ -46,7 +46,7 @@ class body_router {
   event_scanner scanner_;
   std::vector<scanned_event> events_;
   std::vector<grouped_line> lines_;
-  std::vector<std::uint32_t> group_of_entry_;  // sparse set: valid if the group names the entry
+  std::vector<std::uint32_t> group_of_entry_; // sparse set: valid if the group names the entry
   std::uint64_t not_entitled_ = 0;
   std::uint64_t forbidden_ = 0;
 };
@@ -54,4 +54,4 @@ class body_router {
 /// Whether a credential may send for a scope: `*`, the scope itself, or the account that owns it.
 bool may_send(const sender& from, scope_kind kind, std::string_view id, const tenant_table& tenants);
 
-}  // namespace weir
+} // namespace weir

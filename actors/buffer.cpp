@@ -16,7 +16,7 @@ namespace {
 
 using buffer_self = bounded_pointer<buffer_actor, buffer_state>;
 
-constexpr std::size_t max_blocks_of_cut = 100'000;   // the job API's record limit, one event a block
+constexpr std::size_t max_blocks_of_cut = 100'000; // the job API's record limit, one event a block
 constexpr std::size_t blocks_of_window = 256;
 constexpr std::uint64_t window_bytes = 256 << 10;
 constexpr std::chrono::seconds write_patience{60};
@@ -29,7 +29,7 @@ void want_push(buffer_self self) {
   auto& state = self->state;
   const auto settings = state.parts.snapshot->find_job(state.parts.job);
   if (!settings || !settings->enabled) {
-    rest(self);  // on hold: kept, not pushed; once it is back, the shard says so
+    rest(self); // on hold: kept, not pushed; once it is back, the shard says so
     return;
   }
   push_wanted wanted;
@@ -67,7 +67,7 @@ void tell_freed(buffer_self self, std::uint64_t bytes) {
   auto& state = self->state;
   if (bytes > 0)
     state.parts.directory->shard(state.parts.directory->shard_of(state.parts.job))
-      .tell(space_freed{state.parts.job, bytes});
+        .tell(space_freed{state.parts.job, bytes});
 }
 
 /// Disk bytes of the blocks that end with `range`.
@@ -91,18 +91,18 @@ void write(buffer_self self, std::vector<store::append_record> records, Promise 
   group->records = std::move(records);
   self->state.writing = true;
   self->request(writer.actor, write_patience, std::move(group))
-    .then(
-      [self, next](recorded) mutable {
-        self->state.writing = false;
-        next();
-      },
-      [self, answer](caf::error& why) mutable {
-        self->state.writing = false;
-        // Whether the record is durable is the store's to say.
-        const auto job = self->state.parts.store->job(self->state.parts.job);
-        self->state.open = job ? job->open_cut : std::nullopt;
-        answer.deliver(std::move(why));
-      });
+      .then(
+          [self, next](recorded) mutable {
+            self->state.writing = false;
+            next();
+          },
+          [self, answer](caf::error& why) mutable {
+            self->state.writing = false;
+            // Whether the record is durable is the store's to say.
+            const auto job = self->state.parts.store->job(self->state.parts.job);
+            self->state.open = job ? job->open_cut : std::nullopt;
+            answer.deliver(std::move(why));
+          });
 }
 
 /// What the object will measure, if that can be told before it is assembled.
@@ -135,7 +135,8 @@ lease_ptr make_lease(buffer_self self, const proto::Cut& part, caf::error& why) 
   result->job = state.parts.job;
   result->cut = range_of(part);
   result->object_name = part.object_name();
-  result->url = upload_url(*to.value, part.object_name(), part.object_name().substr(0, 8)).reveal();  // begins with the day
+  result->url =
+      upload_url(*to.value, part.object_name(), part.object_name().substr(0, 8)).reveal(); // begins with the day
   for (const auto& [name, value] : to.value->headers)
     result->headers.emplace_back(name, value.reveal());
   result->length = length_of(self, result->cut);
@@ -165,7 +166,7 @@ caf::expected<std::optional<cut_plan>> plan(buffer_self self) {
   if (const auto settings = state.parts.snapshot->find_job(state.parts.job))
     limits = {settings->max_upload_records, settings->max_upload_bytes};
   const auto blocks = state.parts.store->blocks(
-    state.parts.job, static_cast<std::size_t>(std::min<std::uint64_t>(limits.events, max_blocks_of_cut)));
+      state.parts.job, static_cast<std::size_t>(std::min<std::uint64_t>(limits.events, max_blocks_of_cut)));
   return plan_cut(blocks, limits, [self](const store::block_info& x) { return revision_of(self, x); });
 }
 
@@ -216,7 +217,7 @@ void make_cut(buffer_self self, lease_promise answer) {
     mine.open = cut;
     mine.parts.metrics->cuts.Increment();
     mine.parts.directory->shard(mine.parts.directory->shard_of(mine.parts.job))
-      .tell(cut_made{mine.parts.job, cut.count(), raw});
+        .tell(cut_made{mine.parts.job, cut.count(), raw});
     give_lease(self, std::move(answer));
   });
 }
@@ -250,7 +251,7 @@ caf::result<window_ptr> read(buffer_self self, const read_window& x) {
     auto read = state.parts.store->read(state.parts.job, block.range);
     if (!read) {
       if (code_of(read.error()) == errc::corrupt)
-        continue;  // set aside and counted by the store; its neighbours are fine
+        continue; // set aside and counted by the store; its neighbours are fine
       return std::move(read.error());
     }
     bytes += read->payload.size();
@@ -361,22 +362,23 @@ void expire(buffer_self self) {
   const auto range = *expired;
   // What the open cut held, the shard has counted off already.
   const auto of_cut = state.open && generation{state.open->generation()} == range.generation
-                        ? std::min(range.end(), state.open->first() + state.open->count()) - range.first
-                        : 0;
+                          ? std::min(range.end(), state.open->first() + state.open->count()) - range.first
+                          : 0;
   auto ignored = self->make_response_promise<recorded>();
-  write(self, {trim_record(state.parts.job, range, proto::Trim::EXPIRED)}, ignored, [self, range, freed, of_cut]() mutable {
-    auto& mine = self->state;
-    log::error("events-expired", "job {}: {} events expired undelivered after {} s", number(mine.parts.job),
-               range.count, mine.parts.settings.max_age.count());
-    mine.parts.metrics->expired_events.Increment(static_cast<double>(range.count));
-    mine.parts.directory->shard(mine.parts.directory->shard_of(mine.parts.job))
-      .tell(cut_made{mine.parts.job, range.count - std::min(of_cut, range.count), 0});
-    tell_freed(self, freed);
-    const auto job = mine.parts.store->job(mine.parts.job);
-    mine.open = job ? job->open_cut : std::nullopt;
-    if (!mine.wanted)
-      rest(self);
-  });
+  write(self, {trim_record(state.parts.job, range, proto::Trim::EXPIRED)}, ignored,
+        [self, range, freed, of_cut]() mutable {
+          auto& mine = self->state;
+          log::error("events-expired", "job {}: {} events expired undelivered after {} s", number(mine.parts.job),
+                     range.count, mine.parts.settings.max_age.count());
+          mine.parts.metrics->expired_events.Increment(static_cast<double>(range.count));
+          mine.parts.directory->shard(mine.parts.directory->shard_of(mine.parts.job))
+              .tell(cut_made{mine.parts.job, range.count - std::min(of_cut, range.count), 0});
+          tell_freed(self, freed);
+          const auto job = mine.parts.store->job(mine.parts.job);
+          mine.open = job ? job->open_cut : std::nullopt;
+          if (!mine.wanted)
+            rest(self);
+        });
 }
 
 /// Removes dead letters that somebody had time enough to look at.
@@ -405,13 +407,14 @@ void keep_up(buffer_self self) {
   expire(self);
   expire_dead_letters(self);
   if (state.wanted) {
-    want_push(self);  // a pusher that was restarted has forgotten us; one that was not keeps our place
-  } else if (!state.writing && !state.open && self->clock().now() - state.idle_since >= state.parts.settings.passivate_after) {
+    want_push(self); // a pusher that was restarted has forgotten us; one that was not keeps our place
+  } else if (!state.writing && !state.open
+             && self->clock().now() - state.idle_since >= state.parts.settings.passivate_after) {
     state.parts.directory->buffers().tell(leaving{state.parts.job, state.heard});
   }
 }
 
-}  // namespace
+} // namespace
 
 buffer_actor::behavior_type buffer(buffer_self self, buffer_parts parts) {
   set_guard_rails(self, "buffer");
@@ -424,24 +427,24 @@ buffer_actor::behavior_type buffer(buffer_self self, buffer_parts parts) {
   // Whoever starts one has something for it; after a crash, nobody else would remind it.
   want_push(self);
   return {
-    [self](const jobs_due& due) {
-      if (!due.jobs.empty())
-        ++self->state.heard;
-      want_push(self);
-    },
-    [self](caf::get_atom) { return lease_cut(self); },
-    [self](const read_window& x) { return read(self, x); },
-    [self](const commit_cut& x) { return commit(self, x); },
-    [self](const refuse_cut& x) { return refuse(self, x); },
-    [self](const rename_cut& x) { return rename(self, x); },
-    [self](const push_health& x) { self->state.trouble = x.error; },
-    [self](const snapshot_ptr& snapshot) {
-      self->state.parts.snapshot = snapshot;
-      if (self->state.open)
+      [self](const jobs_due& due) {
+        if (!due.jobs.empty())
+          ++self->state.heard;
         want_push(self);
-    },
-    [self](upkeep_tick) { keep_up(self); },
+      },
+      [self](caf::get_atom) { return lease_cut(self); },
+      [self](const read_window& x) { return read(self, x); },
+      [self](const commit_cut& x) { return commit(self, x); },
+      [self](const refuse_cut& x) { return refuse(self, x); },
+      [self](const rename_cut& x) { return rename(self, x); },
+      [self](const push_health& x) { self->state.trouble = x.error; },
+      [self](const snapshot_ptr& snapshot) {
+        self->state.parts.snapshot = snapshot;
+        if (self->state.open)
+          want_push(self);
+      },
+      [self](upkeep_tick) { keep_up(self); },
   };
 }
 
-}  // namespace weir
+} // namespace weir

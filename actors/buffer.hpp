@@ -17,10 +17,10 @@
 namespace weir {
 
 struct buffer_settings {
-  std::chrono::seconds max_age{72 * 3600};           ///< Older undelivered events expire.
-  std::chrono::seconds passivate_after{60};          ///< Idle for this long, the actor goes.
+  std::chrono::seconds max_age{72 * 3600};             ///< Older undelivered events expire.
+  std::chrono::seconds passivate_after{60};            ///< Idle for this long, the actor goes.
   std::chrono::seconds dead_letter_age{7 * 24 * 3600}; ///< Older dead letters are removed.
-  std::uint32_t max_dead_in_a_row = 10;              ///< Dead letters without a success between; then wait.
+  std::uint32_t max_dead_in_a_row = 10;                ///< Dead letters without a success between; then wait.
   destination_rules rules;
 };
 
@@ -32,21 +32,21 @@ struct buffer_parts {
   std::shared_ptr<node_directory> directory;
   std::shared_ptr<buffer_metrics> metrics;
   snapshot_ptr snapshot;
-  both_clocks began{};  ///< When the node began; the same for all buffers of its life.
+  both_clocks began{}; ///< When the node began; the same for all buffers of its life.
 };
 
 struct buffer_state {
   static constexpr const char* name = "buffer";
-  static constexpr std::uint64_t mailbox_limit = 256;  ///< One pusher and one supervisor speak to it.
+  static constexpr std::uint64_t mailbox_limit = 256; ///< One pusher and one supervisor speak to it.
 
   buffer_parts parts;
-  std::optional<proto::Cut> open;   ///< The open cut, as the store has it.
-  bool writing = false;             ///< A record of ours is under way; nothing is decided meanwhile.
-  bool wanted = false;              ///< The pusher knows of us and has not finished.
-  std::uint64_t heard = 0;          ///< `jobs_due` so far.
+  std::optional<proto::Cut> open; ///< The open cut, as the store has it.
+  bool writing = false;           ///< A record of ours is under way; nothing is decided meanwhile.
+  bool wanted = false;            ///< The pusher knows of us and has not finished.
+  std::uint64_t heard = 0;        ///< `jobs_due` so far.
   std::uint32_t dead_in_a_row = 0;
   std::chrono::steady_clock::time_point idle_since{};
-  std::string trouble;              ///< Why the destination does not take it; empty: it does.
+  std::string trouble; ///< Why the destination does not take it; empty: it does.
 };
 
 /// One active job's durable queue as far as it is not data: reads and leases for the pusher, cuts,
@@ -57,4 +57,4 @@ struct buffer_state {
 /// length of a page-cache read. An idle one, without a cut, tells its supervisor and is stopped.
 buffer_actor::behavior_type buffer(bounded_pointer<buffer_actor, buffer_state> self, buffer_parts parts);
 
-}  // namespace weir
+} // namespace weir

@@ -14,11 +14,11 @@ namespace {
 constexpr std::size_t max_expired_blocks = 10'000;
 constexpr std::size_t max_expired_letters = 64;
 
-}  // namespace
+} // namespace
 
 std::uint64_t wall_ns(const environment& world) {
   return static_cast<std::uint64_t>(
-    std::chrono::duration_cast<std::chrono::nanoseconds>(world.clock->wall().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::nanoseconds>(world.clock->wall().time_since_epoch()).count());
 }
 
 both_clocks look_at(const clock_source& clock) {
@@ -78,7 +78,7 @@ caf::expected<std::vector<store::append_record>> dead_letter_records(const store
   const auto range = range_of(part);
   proto::BlockMeta meta;
   std::string payload;
-  auto tools = std::make_unique<assembly_tools>();  // half a megabyte, and dead letters are rare
+  auto tools = std::make_unique<assembly_tools>(); // half a megabyte, and dead letters are rare
   object_assembly assembly{job, range};
   for (const auto& info : store.blocks(job, max_expired_blocks, range)) {
     auto block = store.read(job, info.range);
@@ -86,7 +86,8 @@ caf::expected<std::vector<store::append_record>> dead_letter_records(const store
       return std::move(block.error());
     if (meta.received_first_ns() == 0)
       meta = block->meta;
-    if (const auto result = assembly.push(*tools, block->range, block->meta.raw_bytes(), block->payload); result != assembly_result::ok)
+    if (const auto result = assembly.push(*tools, block->range, block->meta.raw_bytes(), block->payload);
+        result != assembly_result::ok)
       return make_error(errc::corrupt, std::string{name_of(result)});
     payload += assembly.pull();
   }
@@ -142,4 +143,4 @@ expired_letters expired_dead_letters(const store::segmented_store& store, job_id
   return result;
 }
 
-}  // namespace weir
+} // namespace weir

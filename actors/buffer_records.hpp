@@ -52,4 +52,4 @@ struct expired_letters {
 /// those, and one more.
 expired_letters expired_dead_letters(const store::segmented_store& store, job_id job, std::uint64_t before_ns);
 
-}  // namespace weir
+} // namespace weir

@@ -26,7 +26,7 @@ std::vector<control_right> rights_of(const token_rights& rights) {
   return result;
 }
 
-}  // namespace
+} // namespace
 
 void credentials::replace(const std::vector<token_config>& tokens) {
   std::unordered_map<std::string, entry> fresh;
@@ -55,10 +55,12 @@ credentials::entry credentials::find(std::string_view token) const {
   return found == by_digest_.end() ? entry{} : found->second;
 }
 
-std::shared_ptr<const sender> credentials::ingest(std::string_view token) const { return find(token).ingest; }
+std::shared_ptr<const sender> credentials::ingest(std::string_view token) const {
+  return find(token).ingest;
+}
 
 std::shared_ptr<const control_caller> credentials::control(std::string_view token) const {
   return find(token).control;
 }
 
-}  // namespace weir
+} // namespace weir

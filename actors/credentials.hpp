@@ -37,4 +37,4 @@ class credentials {
   std::unordered_map<std::string, entry> by_digest_;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -28,11 +28,11 @@ std::size_t fitting(const std::vector<store::block_info>& blocks, const cut_limi
   return n;
 }
 
-}  // namespace
+} // namespace
 
 caf::expected<std::optional<cut_plan>> plan_cut(
-  const std::vector<store::block_info>& blocks, const cut_limits& limits,
-  const std::function<caf::expected<std::uint64_t>(const store::block_info&)>& revision_of) {
+    const std::vector<store::block_info>& blocks, const cut_limits& limits,
+    const std::function<caf::expected<std::uint64_t>(const store::block_info&)>& revision_of) {
   if (blocks.empty())
     return std::optional<cut_plan>{};
   auto n = fitting(blocks, limits);
@@ -97,4 +97,4 @@ proto::Cut with_next_part(const proto::Cut& cut, const std::vector<proto::Cut>& 
   return changed;
 }
 
-}  // namespace weir
+} // namespace weir

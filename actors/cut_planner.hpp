@@ -30,8 +30,8 @@ struct cut_plan {
 /// `blocks` is oldest first; `revision_of` reads a block's meta and is asked log(n) times at most.
 /// Errors are `revision_of`'s.
 caf::expected<std::optional<cut_plan>> plan_cut(
-  const std::vector<store::block_info>& blocks, const cut_limits& limits,
-  const std::function<caf::expected<std::uint64_t>(const store::block_info&)>& revision_of);
+    const std::vector<store::block_info>& blocks, const cut_limits& limits,
+    const std::function<caf::expected<std::uint64_t>(const store::block_info&)>& revision_of);
 
 /// The object's name after its cut became `range`, or needs the long hash: times stay, the hash follows.
 std::string renamed_object(const std::string& name, job_id job, const sequence_range& range, bool long_hash);
@@ -50,4 +50,4 @@ sequence_range range_of(const proto::Cut& cut);
 /// `replacement` instead of the first part of `cut`; the parts behind it stay.
 proto::Cut with_next_part(const proto::Cut& cut, const std::vector<proto::Cut>& replacement);
 
-}  // namespace weir
+} // namespace weir

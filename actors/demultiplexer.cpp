@@ -6,7 +6,7 @@ namespace weir {
 
 demultiplexer::demultiplexer(std::size_t shards, shard_of where, std::shared_ptr<credit_window> memory,
                              std::shared_ptr<tenant_shares> shares)
-  : where_(std::move(where)), memory_(std::move(memory)), shares_(std::move(shares)), targets_(shards) {}
+    : where_(std::move(where)), memory_(std::move(memory)), shares_(std::move(shares)), targets_(shards) {}
 
 demultiplexer::result demultiplexer::split(const routed_batch& routed, const snapshot_ptr& snapshot) {
   result out;
@@ -20,8 +20,8 @@ demultiplexer::result demultiplexer::split(const routed_batch& routed, const sna
   for (const auto& group : routed.groups) {
     // Never trust an index of another version, nor the sender of one: ask the own table by name.
     const auto at = same_table && group.entry < snapshot->table.size() && snapshot->table.id(group.entry) == group.scope
-                      ? group.entry
-                      : snapshot->table.find(dataset, group.scope);
+                        ? group.entry
+                        : snapshot->table.find(dataset, group.scope);
     if (at == not_entitled) {
       out.not_entitled += group.lines;
       continue;
@@ -135,4 +135,4 @@ void demultiplexer::finish_rendering(result& out) {
   }
 }
 
-}  // namespace weir
+} // namespace weir

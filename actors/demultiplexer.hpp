@@ -23,11 +23,11 @@ class demultiplexer {
 
   struct result {
     std::uint64_t slices = 0;
-    std::uint64_t offered = 0;       ///< Per job.
-    std::uint64_t not_entitled = 0;  ///< Passed by the forwarder, refused here.
-    std::uint64_t shed_share = 0;    ///< Beyond their tenant's share.
-    std::uint64_t shed_memory = 0;   ///< Rendered, but there was no memory for it.
-    std::vector<std::pair<std::size_t, slice_batch_ptr>> batches;  ///< By shard.
+    std::uint64_t offered = 0;                                    ///< Per job.
+    std::uint64_t not_entitled = 0;                               ///< Passed by the forwarder, refused here.
+    std::uint64_t shed_share = 0;                                 ///< Beyond their tenant's share.
+    std::uint64_t shed_memory = 0;                                ///< Rendered, but there was no memory for it.
+    std::vector<std::pair<std::size_t, slice_batch_ptr>> batches; ///< By shard.
   };
 
   /// `memory` pays for rendered copies, `shares` bounds what one tenant has under way: what they
@@ -41,8 +41,8 @@ class demultiplexer {
 
  private:
   struct target {
-    slice_batch_ptr raw;       // slices of the body's own bytes
-    slice_batch_ptr rendered;  // slices of what was rendered
+    slice_batch_ptr raw;      // slices of the body's own bytes
+    slice_batch_ptr rendered; // slices of what was rendered
   };
 
   /// False if it was shed.
@@ -56,9 +56,9 @@ class demultiplexer {
   std::shared_ptr<credit_window> memory_;
   std::shared_ptr<tenant_shares> shares_;
   std::vector<target> targets_;
-  std::string text_;  // rendered, of the body at hand
+  std::string text_; // rendered, of the body at hand
   std::map<const std::vector<std::string>*, std::unique_ptr<field_renderer>> renderers_;
   snapshot_ptr renderers_of_;
 };
 
-}  // namespace weir
+} // namespace weir

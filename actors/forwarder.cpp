@@ -24,7 +24,7 @@ void forward(forwarder_self self, const batch_ptr& body) {
   auto& metrics = *state.parts.metrics;
   metrics.bodies.Increment();
   if (!state.snapshot || body->dataset >= state.snapshot->datasets.size())
-    return;  // no config yet: the unsettled receipt answers 503
+    return; // no config yet: the unsettled receipt answers 503
   auto routed = std::make_shared<routed_batch>();
   routed->origin = body;
   routed->version = state.snapshot->version;
@@ -51,19 +51,19 @@ void forward(forwarder_self self, const batch_ptr& body) {
   receiver.tell(std::move(routed));
 }
 
-}  // namespace
+} // namespace
 
 forwarder_actor::behavior_type forwarder(forwarder_self self, forwarder_parts parts) {
   set_guard_rails(self, "forwarder");
   self->state.router = std::make_unique<body_router>(parts.limits);
   self->state.parts = std::move(parts);
   return {
-    [self](const batch_ptr& body) { forward(self, body); },
-    [self](const snapshot_ptr& snapshot) {
-      self->state.snapshot = snapshot;
-      self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
-    },
+      [self](const batch_ptr& body) { forward(self, body); },
+      [self](const snapshot_ptr& snapshot) {
+        self->state.snapshot = snapshot;
+        self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+      },
   };
 }
 
-}  // namespace weir
+} // namespace weir

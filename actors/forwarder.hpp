@@ -30,4 +30,4 @@ struct forwarder_state {
 /// credit or of a receiver, it settles at once with a passing reason.
 forwarder_actor::behavior_type forwarder(bounded_pointer<forwarder_actor, forwarder_state> self, forwarder_parts parts);
 
-}  // namespace weir
+} // namespace weir

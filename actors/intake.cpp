@@ -73,10 +73,10 @@ void conclude(const pending_body& body, receipt& settled) {
   account->finish = [respond = body.respond, context = body.context, answer = std::move(answer)](bool durable) {
     respond(durable ? answer : not_stored(context));
   };
-  body.directory->writer().tell(std::move(account));  // dies unsettled if there is no writer: 503
+  body.directory->writer().tell(std::move(account)); // dies unsettled if there is no writer: 503
 }
 
-}  // namespace
+} // namespace
 
 batch_id batch_id_of(const sender& from, const std::string& idempotency_key) {
   if (idempotency_key.empty())
@@ -135,7 +135,8 @@ std::shared_ptr<credit_window> intake::window_of(const sender& from) {
   std::lock_guard lock{mutex_};
   auto& window = sender_windows_[from.token];
   if (!window) {
-    const auto most = static_cast<std::uint64_t>(parts_.sender_share * static_cast<double>(parts_.memory->granted().bytes));
+    const auto most =
+        static_cast<std::uint64_t>(parts_.sender_share * static_cast<double>(parts_.memory->granted().bytes));
     window = std::make_shared<credit_window>(credit_window::limits{most, std::numeric_limits<std::uint64_t>::max()});
   }
   return window;
@@ -222,12 +223,12 @@ void intake::accept(ingest_body body) {
   next->id = id;
   next->strict = body.strict;
   next->received_ns = pending.received_ns;
-  next->root = ticket{std::make_shared<receipt>(
-    [pending = std::move(pending)](receipt& settled) { conclude(pending, settled); })};
+  next->root = ticket{
+      std::make_shared<receipt>([pending = std::move(pending)](receipt& settled) { conclude(pending, settled); })};
   if (auto place = credit::acquire(parts_.on_the_way, next->bytes->size()))
     next->on_the_way = std::move(*place);
   const auto forwarder = parts_.directory->forwarder(turn_.fetch_add(1) % parts_.directory->forwarder_count());
-  forwarder.tell(std::move(next));  // with no forwarder there, the receipt fails: 503
+  forwarder.tell(std::move(next)); // with no forwarder there, the receipt fails: 503
 }
 
-}  // namespace weir
+} // namespace weir

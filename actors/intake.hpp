@@ -23,10 +23,10 @@ struct intake_parts {
   std::shared_ptr<node_status> status;
   std::shared_ptr<node_directory> directory;
   std::shared_ptr<weir::credentials> credentials;
-  std::shared_ptr<credit_window> memory;      ///< In-flight budget, for all bodies together.
-  std::shared_ptr<credit_window> on_the_way;  ///< Bodies between the sources and the shards.
+  std::shared_ptr<credit_window> memory;     ///< In-flight budget, for all bodies together.
+  std::shared_ptr<credit_window> on_the_way; ///< Bodies between the sources and the shards.
   std::shared_ptr<forwarder_metrics> metrics;
-  double sender_share = 0.25;                 ///< Of `memory` for one sender that is not the platform itself.
+  double sender_share = 0.25; ///< Of `memory` for one sender that is not the platform itself.
 };
 
 /// What stands between the sources and the roles: reserves memory, answers repeats from the stored
@@ -54,11 +54,11 @@ class intake : public ingest_gate {
   intake_parts parts_;
   mutable std::mutex mutex_;
   std::shared_ptr<const config_snapshot> snapshot_;
-  std::map<std::string, std::shared_ptr<credit_window>> sender_windows_;  // by token; as many as tokens
+  std::map<std::string, std::shared_ptr<credit_window>> sender_windows_; // by token; as many as tokens
   std::atomic<std::uint64_t> turn_{0};
 };
 
 /// The name of a body: of the token and its `Idempotency-Key`. Null without a key.
 batch_id batch_id_of(const sender& from, const std::string& idempotency_key);
 
-}  // namespace weir
+} // namespace weir

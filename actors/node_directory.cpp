@@ -14,4 +14,4 @@ void node_directory::clear() {
   enter_pusher({});
 }
 
-}  // namespace weir
+} // namespace weir

@@ -38,7 +38,7 @@ class node_directory {
   using instances = std::vector<endpoint<Handle>>;
 
   node_directory(std::size_t forwarders, std::size_t receivers, std::size_t shards)
-    : forwarders_(forwarders), receivers_(receivers), shards_(shards) {}
+      : forwarders_(forwarders), receivers_(receivers), shards_(shards) {}
 
   std::size_t shard_count() const noexcept { return shards_.size(); }
   std::size_t receiver_count() const noexcept { return receivers_.size(); }
@@ -75,7 +75,7 @@ class node_directory {
   template <class T>
   void write(T& to, T x) {
     std::lock_guard lock{mutex_};
-    std::swap(to, x);  // the old one is let go of outside the lock
+    std::swap(to, x); // the old one is let go of outside the lock
   }
 
   mutable std::mutex mutex_;
@@ -87,4 +87,4 @@ class node_directory {
   endpoint<pusher_actor> pusher_;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -17,6 +17,8 @@ using push_policy::destination_key;
 using push_policy::push_step;
 
 constexpr std::chrono::seconds own_trouble_pause{1};
+constexpr std::chrono::nanoseconds soonest_tick = std::chrono::milliseconds{10};
+constexpr std::chrono::nanoseconds latest_tick = std::chrono::seconds{1};
 constexpr std::chrono::seconds lease_patience{90};  // longer than the buffer waits for the writer
 
 /// Turns calls of the network's threads into messages.
@@ -47,11 +49,13 @@ void pump(pusher_self self);
 void arm_timer(pusher_self self) {
   auto& state = self->state;
   const auto due = state.scheduler->next_wakeup();
-  if (!due || state.timer_armed)
+  const auto now = self->clock().now();
+  // Once a second even if nothing is due: metrics and the list of destinations in trouble are brought up to date.
+  const auto wait = due ? std::clamp<std::chrono::nanoseconds>(*due - now, soonest_tick, latest_tick) : latest_tick;
+  if (state.timer_armed && state.timer_at <= now + wait)
     return;
   state.timer_armed = true;
-  const auto wait = std::clamp<std::chrono::nanoseconds>(*due - self->clock().now(), std::chrono::milliseconds{10},
-                                                         std::chrono::seconds{1});
+  state.timer_at = now + wait;
   self->delayed_send(self, wait, upkeep_tick{});
 }
 
@@ -327,6 +331,8 @@ pusher_actor::behavior_type pusher(pusher_self self, pusher_parts parts) {
   state.parts = std::move(parts);
   // Uploads of a predecessor may still be running: theirs must not be taken for ours.
   state.last_upload = state.parts.world.random->next() >> 1;
+  show_totals(self);
+  arm_timer(self);
   return {
     [self](const push_wanted& x) {
       auto& mine = self->state;
@@ -359,7 +365,8 @@ pusher_actor::behavior_type pusher(pusher_self self, pusher_parts parts) {
       return answer;
     },
     [self](upkeep_tick) {
-      self->state.timer_armed = false;
+      if (self->clock().now() >= self->state.timer_at)
+        self->state.timer_armed = false;
       if (self->state.parts.observe)
         self->state.parts.observe(*self->state.scheduler);
       show_totals(self);

@@ -50,6 +50,7 @@ struct pusher_state {
   std::unordered_map<std::uint64_t, job_id> job_of;        // by upload
   std::uint64_t last_upload = 0;
   bool timer_armed = false;
+  std::chrono::steady_clock::time_point timer_at{}; ///< Of the tick that is armed; later ones may still come.
   caf::typed_response_promise<drained> draining;
   bool stopping = false;
 

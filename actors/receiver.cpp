@@ -30,7 +30,7 @@ std::uint64_t bytes_of(const slice_batch& slices) {
 void receive(receiver_self self, const routed_batch_ptr& routed) {
   auto& state = self->state;
   if (!state.snapshot)
-    return;  // no config yet: the unsettled receipt answers 503
+    return; // no config yet: the unsettled receipt answers 503
   auto sorted = state.sorter->split(*routed, state.snapshot);
   auto& metrics = *state.parts.metrics;
   metrics.bodies.Increment();
@@ -64,21 +64,22 @@ void receive(receiver_self self, const routed_batch_ptr& routed) {
   body.root.settle();
 }
 
-}  // namespace
+} // namespace
 
 receiver_actor::behavior_type receiver(receiver_self self, receiver_parts parts) {
   set_guard_rails(self, "receiver");
   auto directory = parts.directory;
   self->state.sorter = std::make_unique<demultiplexer>(
-    directory->shard_count(), [directory](job_id job) { return directory->shard_of(job); }, parts.memory, parts.shares);
+      directory->shard_count(), [directory](job_id job) { return directory->shard_of(job); }, parts.memory,
+      parts.shares);
   self->state.parts = std::move(parts);
   return {
-    [self](const routed_batch_ptr& routed) { receive(self, routed); },
-    [self](const snapshot_ptr& snapshot) {
-      self->state.snapshot = snapshot;
-      self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
-    },
+      [self](const routed_batch_ptr& routed) { receive(self, routed); },
+      [self](const snapshot_ptr& snapshot) {
+        self->state.snapshot = snapshot;
+        self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+      },
   };
 }
 
-}  // namespace weir
+} // namespace weir

@@ -12,7 +12,7 @@ namespace weir {
 
 struct receiver_parts {
   std::shared_ptr<node_directory> directory;
-  std::shared_ptr<credit_window> memory;  ///< In-flight budget; pays for rendered copies.
+  std::shared_ptr<credit_window> memory; ///< In-flight budget; pays for rendered copies.
   std::shared_ptr<tenant_shares> shares;
   std::shared_ptr<receiver_metrics> metrics;
 };
@@ -30,4 +30,4 @@ struct receiver_state {
 /// a passing reason.
 receiver_actor::behavior_type receiver(bounded_pointer<receiver_actor, receiver_state> self, receiver_parts parts);
 
-}  // namespace weir
+} // namespace weir

@@ -14,7 +14,7 @@ using shard_self = bounded_pointer<shard_actor, shard_actor_state>;
 
 constexpr std::size_t seals_per_step = 16;
 constexpr std::size_t comparisons_per_step = 256;
-constexpr std::uint64_t group_bytes = 512 << 10;  // design section 4: groups of 256 KiB to 1 MiB
+constexpr std::uint64_t group_bytes = 512 << 10; // design section 4: groups of 256 KiB to 1 MiB
 constexpr std::chrono::milliseconds linger_step{10};
 constexpr std::chrono::milliseconds upkeep_step{100};
 constexpr std::chrono::seconds recovery_patience{30};
@@ -69,7 +69,7 @@ void send_sealed(shard_self self) {
   while (writer && state.data->sealed_bytes() > 0) {
     auto edge = credit::acquire(state.parts.writer_window, std::min(state.data->sealed_bytes(), group_bytes));
     if (!edge)
-      return;  // goes on when a group comes back
+      return; // goes on when a group comes back
     auto group = state.data->take_sealed(group_bytes);
     count_sealed(*state.parts.metrics, *group);
     group->from = self;
@@ -82,7 +82,7 @@ void announce_due(shard_self self) {
   auto& state = self->state;
   const auto buffers = state.parts.directory->buffers();
   if (!buffers)
-    return;  // what is due waits
+    return; // what is due waits
   const auto now = self->clock().now();
   if (const auto id = buffers.actor.id(); id != state.announced_to) {
     if (state.announced_to != 0)
@@ -216,16 +216,16 @@ void begin(shard_self self) {
   state.beginning = true;
   state.writer = writer.actor.id();
   self->request(writer.actor, recovery_patience, drain{})
-    .then([self](drained) { recover(self); },
-          [self](const caf::error& why) {
-            log::warn("shard-not-recovered", "shard {} could not drain the store writer and tries again: {}",
-                      self->state.parts.index, self->system().render(why));
-            self->state.beginning = false;
-            self->delayed_send(self, upkeep_step, linger_tick{});
-          });
+      .then([self](drained) { recover(self); },
+            [self](const caf::error& why) {
+              log::warn("shard-not-recovered", "shard {} could not drain the store writer and tries again: {}",
+                        self->state.parts.index, self->system().render(why));
+              self->state.beginning = false;
+              self->delayed_send(self, upkeep_step, linger_tick{});
+            });
 }
 
-}  // namespace
+} // namespace
 
 shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
   set_guard_rails(self, "shard");
@@ -238,51 +238,51 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
   begin(self);
   self->delayed_send(self, upkeep_step, upkeep_tick{});
   return {
-    [self](const slice_batch_ptr& slices) { take_slices(self, slices); },
-    [self](const sealed_group_ptr& group) {
-      self->state.data->returned(*group, self->clock().now());
-      if (group->durable)
-        self->state.parts.metrics->durable_seconds.Observe(
-            std::chrono::duration<double>(self->clock().now() - group->since).count());
-      group->edge.release();
-      if (self->state.data->groups_under_way() == 0)
-        compare_with_store(self, comparisons_per_step);
-      announce_due(self);
-      move_on(self);
-    },
-    [self](const snapshot_ptr& snapshot) { configure(self, snapshot); },
-    [self](const batches_done& done) { self->state.data->forget(done); },
-    [self](const cut_made& cut) { self->state.data->apply(cut, self->clock().now()); },
-    [self](const space_freed& freed) { self->state.data->apply(freed); },
-    [self](const backlog_taken& taken) {
-      self->state.data->apply(taken, self->clock().now());
-      compare_with_store(self, 1);
-      announce_due(self);
-    },
-    [self](drain) -> caf::result<drained> {
-      self->state.draining = self->make_response_promise<drained>();
-      auto answer = self->state.draining;
-      move_on(self);
-      return answer;
-    },
-    [self](linger_tick) {
-      self->state.ticking = false;
-      if (self->state.ready)
+      [self](const slice_batch_ptr& slices) { take_slices(self, slices); },
+      [self](const sealed_group_ptr& group) {
+        self->state.data->returned(*group, self->clock().now());
+        if (group->durable)
+          self->state.parts.metrics->durable_seconds.Observe(
+              std::chrono::duration<double>(self->clock().now() - group->since).count());
+        group->edge.release();
+        if (self->state.data->groups_under_way() == 0)
+          compare_with_store(self, comparisons_per_step);
+        announce_due(self);
         move_on(self);
-      else if (!self->state.beginning)
-        begin(self);
-    },
-    [self](upkeep_tick) {
-      auto& mine = self->state;
-      if (has_lost_writer(self))
-        return;
-      if (mine.ready && mine.data->groups_under_way() == 0)
-        compare_with_store(self, comparisons_per_step);
-      announce_due(self);
-      show_counts(self);
-      self->delayed_send(self, upkeep_step, upkeep_tick{});
-    },
+      },
+      [self](const snapshot_ptr& snapshot) { configure(self, snapshot); },
+      [self](const batches_done& done) { self->state.data->forget(done); },
+      [self](const cut_made& cut) { self->state.data->apply(cut, self->clock().now()); },
+      [self](const space_freed& freed) { self->state.data->apply(freed); },
+      [self](const backlog_taken& taken) {
+        self->state.data->apply(taken, self->clock().now());
+        compare_with_store(self, 1);
+        announce_due(self);
+      },
+      [self](drain) -> caf::result<drained> {
+        self->state.draining = self->make_response_promise<drained>();
+        auto answer = self->state.draining;
+        move_on(self);
+        return answer;
+      },
+      [self](linger_tick) {
+        self->state.ticking = false;
+        if (self->state.ready)
+          move_on(self);
+        else if (!self->state.beginning)
+          begin(self);
+      },
+      [self](upkeep_tick) {
+        auto& mine = self->state;
+        if (has_lost_writer(self))
+          return;
+        if (mine.ready && mine.data->groups_under_way() == 0)
+          compare_with_store(self, comparisons_per_step);
+        announce_due(self);
+        show_counts(self);
+        self->delayed_send(self, upkeep_step, upkeep_tick{});
+      },
   };
 }
 
-}  // namespace weir
+} // namespace weir

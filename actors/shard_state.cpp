@@ -7,26 +7,28 @@ namespace weir {
 
 namespace {
 
-constexpr std::uint64_t record_header_bytes = 64;  // about; for quotas
+constexpr std::uint64_t record_header_bytes = 64; // about; for quotas
 
 std::uint64_t wall_ns(const environment& world) {
   return static_cast<std::uint64_t>(
-    std::chrono::duration_cast<std::chrono::nanoseconds>(world.clock->wall().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::nanoseconds>(world.clock->wall().time_since_epoch()).count());
 }
 
-}  // namespace
+} // namespace
 
 shard_state::shard_state(shard_settings how, environment world, std::shared_ptr<buffer_admission> admission,
                          std::shared_ptr<node_status> status)
-  : settings_(how),
-    world_(std::move(world)),
-    admission_(std::move(admission)),
-    status_(std::move(status)),
-    lookup_([this](job_id) { return job_limits{{}, settings_.default_quota_bytes}; }),
-    memory_(how.window_batches) {}
+    : settings_(how),
+      world_(std::move(world)),
+      admission_(std::move(admission)),
+      status_(std::move(status)),
+      lookup_([this](job_id) {
+        return job_limits{{}, settings_.default_quota_bytes};
+      }),
+      memory_(how.window_batches) {}
 
 shard_state::~shard_state() {
-  admission_->released(slots_.size());  // whoever follows counts what is on disk
+  admission_->released(slots_.size()); // whoever follows counts what is on disk
 }
 
 void shard_state::recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known,
@@ -81,8 +83,8 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
   std::vector<job_id> begun;
   if (named)
     begun.reserve(slices->slices.size());
-  const bool disk_refuses
-    = status_->disk.load(std::memory_order_relaxed) >= static_cast<std::uint8_t>(store::disk_state::refuse_appends);
+  const bool disk_refuses =
+      status_->disk.load(std::memory_order_relaxed) >= static_cast<std::uint8_t>(store::disk_state::refuse_appends);
   for (auto& x : slices->slices) {
     if (known && settle_if_known(*slices, x))
       continue;
@@ -117,7 +119,8 @@ void shard_state::shed(slice& x, shed_reason reason) {
 
 bool shard_state::settle_if_known(const slice_batch& batch, slice& x) {
   switch (memory_.of(batch.origin->id, x.job)) {
-    case batch_memory::knowledge::unknown: return false;
+    case batch_memory::knowledge::unknown:
+      return false;
     case batch_memory::knowledge::durable:
       counts_.repeated_events += x.lines;
       x.duty.repeated(x.job, x.lines);
@@ -159,14 +162,15 @@ void shard_state::add(std::uint32_t index, const slice_batch_ptr& from, slice& x
   const auto* lines = from->lines.data() + x.first_line;
   auto& slot = slots_[index];
   const auto most_events = slot.limits.max_events == 0
-                             ? settings_.block_events
-                             : std::min<std::uint64_t>(settings_.block_events, slot.limits.max_events);
-  const auto most_bytes = slot.limits.max_bytes == 0 ? settings_.block_bytes
-                                                     : std::min(settings_.block_bytes, slot.limits.max_bytes);
+                               ? settings_.block_events
+                               : std::min<std::uint64_t>(settings_.block_events, slot.limits.max_events);
+  const auto most_bytes =
+      slot.limits.max_bytes == 0 ? settings_.block_bytes : std::min(settings_.block_bytes, slot.limits.max_bytes);
   // Of a named body a job has either all events on disk or none: that is what a repeat relies on. So a
   // slice lies in one block, or, if it is larger, in blocks that become durable together.
   const bool whole = static_cast<bool>(from->origin->id);
-  if (whole && slot.open_events > 0 && (slot.open_events + x.lines > most_events || slot.open_bytes + x.bytes > most_bytes))
+  if (whole && slot.open_events > 0
+      && (slot.open_events + x.lines > most_events || slot.open_bytes + x.bytes > most_bytes))
     seal(index, seal_trigger::size);
   const auto first_block = sealed_.size();
   std::uint32_t done = 0;
@@ -337,7 +341,7 @@ void shard_state::settle(sealed_block& block, const sealed_group& group, time_po
       counts_.shed_events[static_cast<std::size_t>(shed_reason::disk_full)] += share.events;
       share.duty.shed(block.job, shed_reason::disk_full, share.events, scope_ ? scope_(block.job) : std::string{});
     } else
-      share.duty = ticket{};  // unsettled: the body fails
+      share.duty = ticket{}; // unsettled: the body fails
   }
   if (!group.durable)
     return;
@@ -430,7 +434,7 @@ void shard_state::doubt(std::uint32_t index) {
 std::vector<job_id> shard_state::take_unsure(std::size_t most) {
   std::vector<job_id> taken;
   while (!unsure_.empty() && taken.size() < most) {
-    taken.push_back(unsure_.back());  // the one that came last first: it is the one that was asked about
+    taken.push_back(unsure_.back()); // the one that came last first: it is the one that was asked about
     unsure_.pop_back();
     slots_[slot_of_.at(number(taken.back()))].unsure = false;
   }
@@ -468,4 +472,4 @@ generation shard_state::new_generation() {
   return generation{(seconds << 32) | (world_.random->next() & 0xffffffffu)};
 }
 
-}  // namespace weir
+} // namespace weir

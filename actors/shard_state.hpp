@@ -25,10 +25,10 @@
 namespace weir {
 
 struct shard_settings {
-  std::uint64_t block_bytes = 256 << 10;          ///< Raw bytes at which a block is sealed (measured: +1 % at 1 MiB).
-  std::uint32_t block_events = 10'000;            ///< The same in events, so that a cut can keep small record limits.
-  std::chrono::milliseconds linger{50};           ///< Longest wait of an event in an open block.
-  std::uint64_t default_quota_bytes = 10ull << 30;  ///< Disk bytes of a job whose config names none.
+  std::uint64_t block_bytes = 256 << 10;           ///< Raw bytes at which a block is sealed (measured: +1 % at 1 MiB).
+  std::uint32_t block_events = 10'000;             ///< The same in events, so that a cut can keep small record limits.
+  std::chrono::milliseconds linger{50};            ///< Longest wait of an event in an open block.
+  std::uint64_t default_quota_bytes = 10ull << 30; ///< Disk bytes of a job whose config names none.
   std::uint64_t window_batches = 1'000'000;
   std::uint64_t open_bytes = 256ull << 20; ///< Raw, in open blocks; beyond it they are sealed at once.
 };
@@ -47,9 +47,9 @@ struct job_limits {
   weir::revision revision{};
   std::uint64_t quota_bytes = 0;
   std::chrono::seconds interval{30};
-  std::uint64_t max_events = 100'000;  ///< Of one object; 0 = no limit.
-  std::uint64_t max_bytes = 0;         ///< Of one object, raw; 0 = no limit.
-  bool pushed = true;                  ///< False while the job is on hold or disabled.
+  std::uint64_t max_events = 100'000; ///< Of one object; 0 = no limit.
+  std::uint64_t max_bytes = 0;        ///< Of one object, raw; 0 = no limit.
+  bool pushed = true;                 ///< False while the job is on hold or disabled.
 };
 
 /// The data of a shard's jobs: open blocks, sequences, deduplication, quotas, and when which job has
@@ -64,8 +64,7 @@ class shard_state {
               std::shared_ptr<node_status> status);
 
   /// Takes over what the store recovered. Once, before anything else.
-  void recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known,
-               time_point now);
+  void recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known, time_point now);
   /// Changed settings; `lookup` stays in use until the next call. `scope` gives the bare id of a job's scope,
   /// or nothing; it is asked only when sealed events are shed.
   void configure(limits_of lookup, time_point now, scope_of scope = {});
@@ -123,8 +122,8 @@ class shard_state {
   /// Sealed and not handed out yet.
   struct waiting_block {
     sealed_block block;
-    time_point since{};      ///< It was opened.
-    bool with_next = false;  ///< Holds a part of the same slice as the next one: durable together or not at all.
+    time_point since{};     ///< It was opened.
+    bool with_next = false; ///< Holds a part of the same slice as the next one: durable together or not at all.
   };
 
   /// A run of lines of one slice, waiting in an open block.
@@ -137,8 +136,8 @@ class shard_state {
   struct job_slot {
     job_id job{};
     weir::generation current{};
-    sequence next = 1;          ///< Of the next event to be sealed.
-    sequence durable_next = 1;  ///< Of the next event behind what is on disk.
+    sequence next = 1;         ///< Of the next event to be sealed.
+    sequence durable_next = 1; ///< Of the next event behind what is on disk.
     std::uint64_t stored_bytes = 0;
     std::uint64_t under_way_bytes = 0;
     job_limits limits;
@@ -151,9 +150,9 @@ class shard_state {
     std::int64_t uncut_events = 0;
     std::int64_t uncut_bytes = 0;
     time_point uncut_since{};
-    bool announced = false;  ///< Its buffer knows; nothing more to say until it answers.
-    bool watched = false;    ///< In the wheel.
-    bool unsure = false;     ///< Among those to be compared with the store.
+    bool announced = false; ///< Its buffer knows; nothing more to say until it answers.
+    bool watched = false;   ///< In the wheel.
+    bool unsure = false;    ///< Among those to be compared with the store.
   };
 
   std::uint32_t find_or_open(job_id job, time_point now, std::optional<shed_reason>& refused);
@@ -178,12 +177,12 @@ class shard_state {
 
   std::unordered_map<std::uint64_t, std::uint32_t> slot_of_;
   std::vector<job_slot> slots_;
-  std::deque<std::pair<time_point, std::uint32_t>> waiting_;  // open blocks, oldest first
+  std::deque<std::pair<time_point, std::uint32_t>> waiting_; // open blocks, oldest first
   backlog_wheel wheel_;
   std::vector<std::uint32_t> due_now_;
   batch_memory memory_;
   store::member_sealer sealer_;
-  std::vector<std::string_view> pieces_;  // of the block being sealed
+  std::vector<std::string_view> pieces_; // of the block being sealed
 
   std::deque<waiting_block> sealed_;
   std::vector<job_id> unsure_;
@@ -195,4 +194,4 @@ class shard_state {
   std::uint64_t epoch_ = 1;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -13,7 +13,7 @@ using writer_self = bounded_pointer<store_writer_actor, store_writer_state>;
 using item = store_writer_state::item;
 
 constexpr std::chrono::milliseconds upkeep_step{20};
-constexpr std::uint64_t small_record_bytes = 256;  // about, for cuts and commits
+constexpr std::uint64_t small_record_bytes = 256; // about, for cuts and commits
 
 std::uint64_t bytes_of(const item& x) {
   if (const auto* sealed = std::get_if<sealed_group_ptr>(&x))
@@ -188,28 +188,28 @@ void keep_up(writer_self self) {
     self->delayed_send(self, upkeep_step, upkeep_tick{});
 }
 
-}  // namespace
+} // namespace
 
 store_writer_actor::behavior_type store_writer(writer_self self, store_writer_parts parts) {
   set_guard_rails(self, "store_writer");
   self->state.parts = std::move(parts);
   self->send(self, upkeep_tick{});
   return {
-    [self](const sealed_group_ptr& group) { enqueue(self, group); },
-    [self](const record_group_ptr& group) -> caf::result<recorded> {
-      auto answer = self->make_response_promise<recorded>();
-      enqueue(self, store_writer_state::records{group, answer});
-      return answer;
-    },
-    [self](const body_account_ptr& account) { enqueue(self, account); },
-    [self](drain) -> caf::result<drained> {
-      auto answer = self->make_response_promise<drained>();
-      enqueue(self, store_writer_state::drain_mark{answer});
-      return answer;
-    },
-    [self](commit_tick) { commit(self); },
-    [self](upkeep_tick) { keep_up(self); },
+      [self](const sealed_group_ptr& group) { enqueue(self, group); },
+      [self](const record_group_ptr& group) -> caf::result<recorded> {
+        auto answer = self->make_response_promise<recorded>();
+        enqueue(self, store_writer_state::records{group, answer});
+        return answer;
+      },
+      [self](const body_account_ptr& account) { enqueue(self, account); },
+      [self](drain) -> caf::result<drained> {
+        auto answer = self->make_response_promise<drained>();
+        enqueue(self, store_writer_state::drain_mark{answer});
+        return answer;
+      },
+      [self](commit_tick) { commit(self); },
+      [self](upkeep_tick) { keep_up(self); },
   };
 }
 
-}  // namespace weir
+} // namespace weir

@@ -19,14 +19,14 @@ struct store_writer_parts {
   std::shared_ptr<node_status> status;
   std::shared_ptr<node_directory> directory;
   std::shared_ptr<store_metrics> metrics;
-  std::uint64_t group_bytes = 1 << 20;           ///< Most bytes of one group.
-  std::uint64_t eager_bytes = 256 << 10;         ///< A group this large need not wait for company.
-  std::chrono::milliseconds group_wait{2};       ///< Measured: without it, groups of 36 KiB and 1,900 syncs a second.
+  std::uint64_t group_bytes = 1 << 20;     ///< Most bytes of one group.
+  std::uint64_t eager_bytes = 256 << 10;   ///< A group this large need not wait for company.
+  std::chrono::milliseconds group_wait{2}; ///< Measured: without it, groups of 36 KiB and 1,900 syncs a second.
 };
 
 struct store_writer_state {
   static constexpr const char* name = "store_writer";
-  static constexpr std::uint64_t mailbox_limit = 65'536;  ///< Accounts of tiny bodies come one by one.
+  static constexpr std::uint64_t mailbox_limit = 65'536; ///< Accounts of tiny bodies come one by one.
 
   struct records {
     record_group_ptr group;
@@ -41,7 +41,7 @@ struct store_writer_state {
   std::deque<item> queue;
   std::uint64_t queued_bytes = 0;
   bool commit_due = false;
-  std::map<caf::actor_id, std::uint64_t> void_epochs;  ///< Per shard: numberings that a failure ended.
+  std::map<caf::actor_id, std::uint64_t> void_epochs; ///< Per shard: numberings that a failure ended.
 };
 
 /// The only writer of the node's log. Takes what is queued, makes it durable by one write and one
@@ -50,4 +50,4 @@ struct store_writer_state {
 store_writer_actor::behavior_type store_writer(bounded_pointer<store_writer_actor, store_writer_state> self,
                                                store_writer_parts parts);
 
-}  // namespace weir
+} // namespace weir

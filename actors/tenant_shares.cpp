@@ -18,8 +18,7 @@ bool tenant_shares::admit(config_version version, tenant_index tenant, std::uint
     auto& entry = windows_[tenant];
     if (!entry) {
       const auto most = static_cast<std::uint64_t>(share_ * static_cast<double>(granted));
-      entry = std::make_shared<credit_window>(
-        credit_window::limits{most, std::numeric_limits<std::uint64_t>::max()});
+      entry = std::make_shared<credit_window>(credit_window::limits{most, std::numeric_limits<std::uint64_t>::max()});
     }
     window = entry;
   }
@@ -30,4 +29,4 @@ bool tenant_shares::admit(config_version version, tenant_index tenant, std::uint
   return true;
 }
 
-}  // namespace weir
+} // namespace weir

@@ -27,8 +27,8 @@ class tenant_shares {
   std::shared_ptr<credit_window> total_;
   double share_;
   std::mutex mutex_;
-  config_version version_{};  // tenants' numbers belong to one snapshot
+  config_version version_{}; // tenants' numbers belong to one snapshot
   std::unordered_map<tenant_index, std::shared_ptr<credit_window>> windows_;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -33,7 +33,7 @@ secret read_token(const control_options& options, std::string& wrong) {
   return secret{token};
 }
 
-}  // namespace
+} // namespace
 
 void add_control_options(CLI::App& command, control_options& options) {
   command.add_option("--connect", options.address, "control endpoint of the node")->capture_default_str();
@@ -46,11 +46,11 @@ control_answer call_control(const control_options& options, const std::string& m
   if (!answer.text.empty())
     return answer;
   std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> request{curl_easy_init(), curl_easy_cleanup};
-  const auto url = options.address.find("://") == std::string::npos ? "http://" + options.address + path
-                                                                    : options.address + path;
+  const auto url =
+      options.address.find("://") == std::string::npos ? "http://" + options.address + path : options.address + path;
   const auto bearer = "Authorization: Bearer " + token.reveal();
   std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers{
-    token.empty() ? nullptr : curl_slist_append(nullptr, bearer.c_str()), curl_slist_free_all};
+      token.empty() ? nullptr : curl_slist_append(nullptr, bearer.c_str()), curl_slist_free_all};
   auto* handle = request.get();
   curl_easy_setopt(handle, CURLOPT_URL, url.c_str());
   curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method.c_str());
@@ -72,4 +72,4 @@ control_answer call_control(const control_options& options, const std::string& m
   return answer;
 }
 
-}  // namespace weir
+} // namespace weir

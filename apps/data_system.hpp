@@ -17,4 +17,4 @@ struct data_system_config : caf::actor_system_config {
   }
 };
 
-}  // namespace weir
+} // namespace weir

@@ -17,9 +17,10 @@ namespace {
 constexpr int usage_error = 2;
 
 int choose_and_run(int argc, char** argv) {
-  CLI::App app{"Weir pushes logs: takes events in, keeps them durably in one buffer per job, and delivers\n"
-               "them in batches to each customer's destination.",
-               "weir"};
+  CLI::App app{
+      "Weir pushes logs: takes events in, keeps them durably in one buffer per job, and delivers\n"
+      "them in batches to each customer's destination.",
+      "weir"};
   app.set_version_flag("--version", std::string{weir::version});
   app.require_subcommand(1);
   std::function<int()> run;
@@ -38,7 +39,7 @@ int choose_and_run(int argc, char** argv) {
   return run ? run() : usage_error;
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   try {

@@ -49,4 +49,4 @@ class node_process {
   std::mutex reloading_;
 };
 
-}  // namespace weir
+} // namespace weir

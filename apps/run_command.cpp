@@ -104,7 +104,7 @@ int run_node(const std::string& path) {
   return in_order && !gave_up ? 0 : 1;
 }
 
-}  // namespace
+} // namespace
 
 void add_run_command(CLI::App& app, std::function<int()>& run) {
   auto path = std::make_shared<std::string>();
@@ -127,11 +127,11 @@ void add_reload_command(CLI::App& app, std::function<int()>& run) {
   auto* command = app.add_subcommand("reload", "Has a running node read its config file again, whole or not at all");
   add_control_options(*command, *options);
   command->footer(
-    "Examples:\n"
-    "  weir reload --token-file operator.token\n"
-    "  WEIR_TOKEN=… weir reload --connect 127.0.0.1:9401\n"
-    "\n"
-    "Exit codes: 0 reloaded, 1 refused (the old config stays in force), 2 the command line is wrong.");
+      "Examples:\n"
+      "  weir reload --token-file operator.token\n"
+      "  WEIR_TOKEN=… weir reload --connect 127.0.0.1:9401\n"
+      "\n"
+      "Exit codes: 0 reloaded, 1 refused (the old config stays in force), 2 the command line is wrong.");
   command->callback([options, &run] {
     run = [options] {
       const auto answer = call_control(*options, "POST", "/v1/reload");
@@ -145,4 +145,4 @@ void add_reload_command(CLI::App& app, std::function<int()>& run) {
   });
 }
 
-}  // namespace weir
+} // namespace weir

@@ -15,4 +15,4 @@ void add_run_command(CLI::App& app, std::function<int()>& run);
 /// `weir reload`: asks a running node to read its config again.
 void add_reload_command(CLI::App& app, std::function<int()>& run);
 
-}  // namespace weir
+} // namespace weir

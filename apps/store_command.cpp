@@ -16,20 +16,34 @@ namespace {
 
 std::string_view name_of(store::record_kind kind) {
   switch (kind) {
-    case store::record_kind::block: return "block";
-    case store::record_kind::pack: return "pack";
-    case store::record_kind::cut: return "cut";
-    case store::record_kind::commit: return "commit";
-    case store::record_kind::trim: return "trim";
-    case store::record_kind::ledger: return "ledger";
-    case store::record_kind::checkpoint: return "checkpoint";
-    case store::record_kind::fence: return "fence";
-    case store::record_kind::closing: return "closing";
-    case store::record_kind::dead: return "dead";
-    case store::record_kind::spool: return "spool";
-    case store::record_kind::batch_done: return "batch_done";
-    case store::record_kind::key_id: return "key_id";
-    case store::record_kind::retained: return "retained";
+    case store::record_kind::block:
+      return "block";
+    case store::record_kind::pack:
+      return "pack";
+    case store::record_kind::cut:
+      return "cut";
+    case store::record_kind::commit:
+      return "commit";
+    case store::record_kind::trim:
+      return "trim";
+    case store::record_kind::ledger:
+      return "ledger";
+    case store::record_kind::checkpoint:
+      return "checkpoint";
+    case store::record_kind::fence:
+      return "fence";
+    case store::record_kind::closing:
+      return "closing";
+    case store::record_kind::dead:
+      return "dead";
+    case store::record_kind::spool:
+      return "spool";
+    case store::record_kind::batch_done:
+      return "batch_done";
+    case store::record_kind::key_id:
+      return "key_id";
+    case store::record_kind::retained:
+      return "retained";
   }
   return "unknown";
 }
@@ -56,12 +70,12 @@ void print_segments(const store::inspection& found, std::ostream& out) {
 
 void print_problems(const store::inspection& found, std::ostream& out) {
   for (const auto& x : found.problems)
-    out << fmt::format("{}: {} at {}: {}{}\n", x.how == store::store_problem::severity::damage ? "DAMAGE" : "note",
-                       x.file, x.offset, x.what,
-                       x.job == job_id{} ? "" : fmt::format(" (job {}, {}+{})", number(x.job), x.range.first, x.range.count));
+    out << fmt::format(
+        "{}: {} at {}: {}{}\n", x.how == store::store_problem::severity::damage ? "DAMAGE" : "note", x.file, x.offset,
+        x.what, x.job == job_id{} ? "" : fmt::format(" (job {}, {}+{})", number(x.job), x.range.first, x.range.count));
 }
 
-}  // namespace
+} // namespace
 
 int look_at_store(const store_command_options& options, std::ostream& out, std::ostream& err) {
   store::inspect_options how;
@@ -74,7 +88,8 @@ int look_at_store(const store_command_options& options, std::ostream& out, std::
   const auto disk = make_real_disk();
   const auto found = store::inspect_store(options.directory, *disk, how);
   if (!found) {
-    err << fmt::format("{}: {}\n", options.directory, render_error(found.error().code(), error_category, found.error().context()));
+    err << fmt::format("{}: {}\n", options.directory,
+                       render_error(found.error().code(), error_category, found.error().context()));
     return 1;
   }
   print_segments(*found, out);
@@ -91,11 +106,11 @@ void add_store_command(CLI::App& app, std::function<int()>& run) {
   auto* command = app.add_subcommand("store", "Looks at a store's files without changing any of them");
   command->require_subcommand(1);
   command->footer(
-    "Examples:\n"
-    "  weir store inspect /var/lib/weir/store\n"
-    "  weir store verify /var/lib/weir/store --records | grep 'job 42 '\n"
-    "\n"
-    "Exit codes: 0 no damage, 1 damaged or unreadable, 2 the command line is wrong.");
+      "Examples:\n"
+      "  weir store inspect /var/lib/weir/store\n"
+      "  weir store verify /var/lib/weir/store --records | grep 'job 42 '\n"
+      "\n"
+      "Exit codes: 0 no damage, 1 damaged or unreadable, 2 the command line is wrong.");
   const auto add = [&](const char* name, const char* what, bool verify) {
     auto options = std::make_shared<store_command_options>();
     options->verify = verify;
@@ -109,4 +124,4 @@ void add_store_command(CLI::App& app, std::function<int()>& run) {
   add("verify", "The same, reading every byte and checking every checksum", true);
 }
 
-}  // namespace weir
+} // namespace weir

@@ -11,9 +11,9 @@ class App;
 namespace weir {
 
 struct store_command_options {
-  std::string directory;  ///< `<data_dir>/store`.
-  bool verify = false;    ///< Read every byte and check every checksum.
-  bool records = false;   ///< A line for each record; only with `verify`.
+  std::string directory; ///< `<data_dir>/store`.
+  bool verify = false;   ///< Read every byte and check every checksum.
+  bool records = false;  ///< A line for each record; only with `verify`.
 };
 
 /// `weir store inspect DIR` and `weir store verify DIR`: what lies in a store, without changing it.
@@ -22,4 +22,4 @@ void add_store_command(CLI::App& app, std::function<int()>& run);
 
 int look_at_store(const store_command_options& options, std::ostream& out, std::ostream& err);
 
-}  // namespace weir
+} // namespace weir

@@ -7,4 +7,4 @@ namespace weir {
 /// As in CMakeLists.txt and CHANGELOG.md.
 constexpr std::string_view version = WEIR_VERSION;
 
-}  // namespace weir
+} // namespace weir

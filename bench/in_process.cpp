@@ -32,10 +32,10 @@ constexpr std::chrono::seconds run_for{6};
 
 std::string config_text(const std::string& directory, std::uint64_t jobs) {
   auto text = fmt::format(
-    "[node]\nname = \"bench\"\ndata_dir = \"{}/data\"\n[datasets.http_requests]\nscope_field = \"ZoneID\"\n"
-    "timestamp_field = \"EdgeStartTimestamp\"\n[limits]\nmemory = \"2GiB\"\nbuffer_creation_rate = 1000000\n"
-    "[jobs]\nfile = \"{}/jobs.ndjson\"\n",
-    directory, directory);
+      "[node]\nname = \"bench\"\ndata_dir = \"{}/data\"\n[datasets.http_requests]\nscope_field = \"ZoneID\"\n"
+      "timestamp_field = \"EdgeStartTimestamp\"\n[limits]\nmemory = \"2GiB\"\nbuffer_creation_rate = 1000000\n"
+      "[jobs]\nfile = \"{}/jobs.ndjson\"\n",
+      directory, directory);
   std::FILE* file = std::fopen((directory + "/jobs.ndjson").c_str(), "w");
   for (std::uint64_t i = 0; i < jobs; ++i)
     fmt::print(file,
@@ -138,7 +138,8 @@ int run(const std::string& directory, std::uint64_t jobs) {
   rusage peak{};
   getrusage(RUSAGE_SELF, &peak);
   const auto millions = static_cast<double>(load.events) / 1e6;
-  fmt::print("| {} | {:.2f} M | {:.2f} | {} |\n", jobs, millions / took.count(), used / millions, peak.ru_maxrss / 1024);
+  fmt::print("| {} | {:.2f} M | {:.2f} | {} |\n", jobs, millions / took.count(), used / millions,
+             peak.ru_maxrss / 1024);
   if (load.refused > 0)
     std::cerr << load.refused << " events were refused\n";
   (*started)->stop(std::chrono::seconds{0}, [] { return true; });
@@ -146,7 +147,7 @@ int run(const std::string& directory, std::uint64_t jobs) {
   return 0;
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   if (argc != 3) {

@@ -63,22 +63,22 @@ class payload {
 
 /// Who sends a body, as its credential says. Shared by all bodies of one token.
 struct sender {
-  std::string token;                ///< Its name, never its text.
-  bool any_scope = false;           ///< `*`
-  std::vector<std::string> scopes;  ///< `zones/…`, `accounts/…`; sorted.
+  std::string token;               ///< Its name, never its text.
+  bool any_scope = false;          ///< `*`
+  std::vector<std::string> scopes; ///< `zones/…`, `accounts/…`; sorted.
 };
 
 /// One body as a source hands it to a forwarder. The receipt's ticket goes with it.
 struct batch {
   std::shared_ptr<const payload> bytes;
-  std::uint32_t dataset = 0;            ///< Index in the node config's datasets.
-  std::string scope;                    ///< `zones/<id>` when the path says it; else each event does.
+  std::uint32_t dataset = 0; ///< Index in the node config's datasets.
+  std::string scope;         ///< `zones/<id>` when the path says it; else each event does.
   std::shared_ptr<const weir::sender> sender;
   batch_id id;
-  bool strict = false;                  ///< One bad line refuses the body.
-  std::uint64_t received_ns = 0;        ///< Wall clock, since 1970.
-  ticket root;                          ///< Held until the last slice has its own.
-  credit on_the_way;                    ///< Given back when the shards have it.
+  bool strict = false;           ///< One bad line refuses the body.
+  std::uint64_t received_ns = 0; ///< Wall clock, since 1970.
+  ticket root;                   ///< Held until the last slice has its own.
+  credit on_the_way;             ///< Given back when the shards have it.
 };
 
 /// A piece of a payload: one event, without its line end.
@@ -89,10 +89,10 @@ struct line {
 
 /// The lines of one scope within a routed batch.
 struct scope_group {
-  std::uint32_t entry = 0;       ///< Of the forwarding table of `routed_batch::version`.
-  std::uint32_t first_line = 0;  ///< In `routed_batch::lines`.
+  std::uint32_t entry = 0;      ///< Of the forwarding table of `routed_batch::version`.
+  std::uint32_t first_line = 0; ///< In `routed_batch::lines`.
   std::uint32_t lines = 0;
-  std::string_view scope;        ///< Bare id; points into the payload or the batch.
+  std::string_view scope; ///< Bare id; points into the payload or the batch.
 };
 
 /// What a forwarder hands to a receiver: the entitled lines, grouped by scope. Everything but the
@@ -103,29 +103,29 @@ struct routed_batch {
   ownership_epoch epoch{};
   std::vector<line> lines;
   std::vector<scope_group> groups;
-  credit edge;  ///< Of the forwarder–receiver edge.
-  std::shared_ptr<const config_snapshot> snapshot;  ///< Keeps the table of `version` alive; a link leaves it out.
+  credit edge;                                     ///< Of the forwarder–receiver edge.
+  std::shared_ptr<const config_snapshot> snapshot; ///< Keeps the table of `version` alive; a link leaves it out.
 };
 
 /// The events of one body that one job wants.
 struct slice {
   job_id job{};
-  std::uint32_t first_line = 0;  ///< In `slice_batch::lines`.
+  std::uint32_t first_line = 0; ///< In `slice_batch::lines`.
   std::uint32_t lines = 0;
-  std::uint32_t bytes = 0;       ///< Of the lines with a line end each.
-  std::string_view scope;        ///< Bare id; points into the body or its scope.
+  std::uint32_t bytes = 0; ///< Of the lines with a line end each.
+  std::string_view scope;  ///< Bare id; points into the body or its scope.
   ticket duty;
-  credit share;                  ///< Of its tenant's memory, while that is contended.
+  credit share; ///< Of its tenant's memory, while that is contended.
 };
 
 /// What a receiver hands to a shard: the slices of one body that belong to its jobs.
 struct slice_batch {
-  std::shared_ptr<const payload> bytes;  ///< The body, or what was rendered from it.
-  std::shared_ptr<batch> origin;         ///< Keeps scopes and sender alive.
+  std::shared_ptr<const payload> bytes; ///< The body, or what was rendered from it.
+  std::shared_ptr<batch> origin;        ///< Keeps scopes and sender alive.
   config_version version{};
   std::vector<line> lines;
   std::vector<slice> slices;
-  credit edge;  ///< Of the receiver–shard edge.
+  credit edge; ///< Of the receiver–shard edge.
 };
 
-}  // namespace weir
+} // namespace weir

@@ -59,4 +59,4 @@ void credit::release() noexcept {
   second_.reset();
 }
 
-}  // namespace weir
+} // namespace weir

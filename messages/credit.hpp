@@ -60,4 +60,4 @@ class credit {
   std::unique_ptr<credit> second_;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -72,10 +72,10 @@ class disk_file {
 class disk {
  public:
   enum class open_mode {
-    read,              ///< Must exist.
-    read_write,        ///< Must exist.
-    create,            ///< Read and write; made when missing, kept when there.
-    create_exclusive,  ///< Read and write; `EEXIST` when there.
+    read,             ///< Must exist.
+    read_write,       ///< Must exist.
+    create,           ///< Read and write; made when missing, kept when there.
+    create_exclusive, ///< Read and write; `EEXIST` when there.
   };
   struct space {
     std::uint64_t total = 0;
@@ -97,29 +97,29 @@ class disk {
 
 /// How an upload ended, and so what may be done next.
 enum class upload_result : std::uint8_t {
-  stored,   ///< The destination has it, durably as far as it says.
-  exists,   ///< An object of this name was there already; `existing_*` tell what it holds.
-  refused,  ///< A definite no (4xx but 408 and 429): the same request will always fail.
-  failed,   ///< Perhaps stored, perhaps not: timeout, broken connection, 408, 429, 5xx. Try again.
+  stored,  ///< The destination has it, durably as far as it says.
+  exists,  ///< An object of this name was there already; `existing_*` tell what it holds.
+  refused, ///< A definite no (4xx but 408 and 429): the same request will always fail.
+  failed,  ///< Perhaps stored, perhaps not: timeout, broken connection, 408, 429, 5xx. Try again.
 };
 
 struct upload_outcome {
   upload_result result = upload_result::failed;
-  int status = 0;                                   ///< HTTP status, or 0.
-  std::string error;                                ///< One sentence for the customer; no secret in it.
-  std::optional<std::chrono::seconds> retry_after;  ///< What the destination asked for.
-  std::string existing_identity;                    ///< Of `exists`: `job/generation/first-last` if it can be told.
+  int status = 0;                                  ///< HTTP status, or 0.
+  std::string error;                               ///< One sentence for the customer; no secret in it.
+  std::optional<std::chrono::seconds> retry_after; ///< What the destination asked for.
+  std::string existing_identity;                   ///< Of `exists`: `job/generation/first-last` if it can be told.
 };
 
 /// What to put where. The bytes come in windows afterwards.
 struct upload_order {
-  std::string url;                  ///< `file:///dir/name`, `https://host/path`; secrets may be in it.
-  std::string object_name;          ///< Full name, for logs.
-  std::string identity;             ///< `job/generation/first-last`; sent as `X-Weir-Batch`.
+  std::string url;         ///< `file:///dir/name`, `https://host/path`; secrets may be in it.
+  std::string object_name; ///< Full name, for logs.
+  std::string identity;    ///< `job/generation/first-last`; sent as `X-Weir-Batch`.
   std::vector<std::pair<std::string, std::string>> headers;
-  std::optional<std::uint64_t> length;  ///< If known beforehand, in bytes.
-  std::chrono::milliseconds stall_timeout{30'000};   ///< Without progress for this long: failed.
-  std::chrono::milliseconds whole_timeout{300'000};  ///< Of one attempt.
+  std::optional<std::uint64_t> length;              ///< If known beforehand, in bytes.
+  std::chrono::milliseconds stall_timeout{30'000};  ///< Without progress for this long: failed.
+  std::chrono::milliseconds whole_timeout{300'000}; ///< Of one attempt.
   bool allow_insecure_http = false;
 };
 
@@ -154,4 +154,4 @@ struct environment {
   std::shared_ptr<memory_meter> memory;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -14,13 +14,13 @@ namespace weir {
 /// A code exists if and only if some caller acts differently on it; detail goes in the context.
 enum class errc : std::uint8_t {
   none = 0,
-  store_failed,     ///< The group was not made durable; the store goes on in a new segment.
-  disk_full,        ///< Appends are refused until the disk drains; trims and commits still pass.
-  corrupt,          ///< Bytes on disk fail their checksum; they were set aside.
-  not_found,        ///< No such job, cut or block here (any more).
-  lease_lost,       ///< The cut is no longer the caller's; forget it.
-  refused,          ///< The input is not acceptable; the context says why.
-  busy,             ///< Try again later.
+  store_failed, ///< The group was not made durable; the store goes on in a new segment.
+  disk_full,    ///< Appends are refused until the disk drains; trims and commits still pass.
+  corrupt,      ///< Bytes on disk fail their checksum; they were set aside.
+  not_found,    ///< No such job, cut or block here (any more).
+  lease_lost,   ///< The cut is no longer the caller's; forget it.
+  refused,      ///< The input is not acceptable; the context says why.
+  busy,         ///< Try again later.
 };
 
 std::string_view name_of(errc code) noexcept;
@@ -39,4 +39,4 @@ inline errc code_of(const caf::error& x) noexcept {
   return x && x.category() == error_category ? static_cast<errc>(x.code()) : errc::none;
 }
 
-}  // namespace weir
+} // namespace weir

@@ -33,9 +33,7 @@ struct batch_id {
   std::uint64_t low = 0;
 
   explicit operator bool() const noexcept { return (high | low) != 0; }
-  friend bool operator==(const batch_id& a, const batch_id& b) noexcept {
-    return a.high == b.high && a.low == b.low;
-  }
+  friend bool operator==(const batch_id& a, const batch_id& b) noexcept { return a.high == b.high && a.low == b.low; }
   friend bool operator!=(const batch_id& a, const batch_id& b) noexcept { return !(a == b); }
   friend bool operator<(const batch_id& a, const batch_id& b) noexcept {
     return a.high != b.high ? a.high < b.high : a.low < b.low;
@@ -48,7 +46,7 @@ struct sequence_range {
   sequence first = 0;
   std::uint64_t count = 0;
 
-  sequence end() const noexcept { return first + count; }  ///< One past the last.
+  sequence end() const noexcept { return first + count; } ///< One past the last.
   friend bool operator==(const sequence_range& a, const sequence_range& b) noexcept {
     return a.generation == b.generation && a.first == b.first && a.count == b.count;
   }
@@ -60,11 +58,9 @@ constexpr std::uint64_t number(Id id) noexcept {
   return static_cast<std::uint64_t>(id);
 }
 
-}  // namespace weir
+} // namespace weir
 
 template <>
 struct std::hash<weir::batch_id> {
-  std::size_t operator()(const weir::batch_id& id) const noexcept {
-    return id.low ^ (id.high * 0x9e3779b97f4a7c15ull);
-  }
+  std::size_t operator()(const weir::batch_id& id) const noexcept { return id.low ^ (id.high * 0x9e3779b97f4a7c15ull); }
 };

@@ -27,7 +27,7 @@ struct config_snapshot;
 namespace store {
 struct append_record;
 struct block_bytes;
-}  // namespace store
+} // namespace store
 
 namespace proto {
 class Cut;
@@ -38,10 +38,10 @@ using batch_ptr = std::shared_ptr<batch>;
 using routed_batch_ptr = std::shared_ptr<routed_batch>;
 using slice_batch_ptr = std::shared_ptr<slice_batch>;
 
-struct sealed_group;    // blocks of one shard on their way to the disk and back; below
-struct record_group;    // cuts, commits, trims of buffers; below
-struct body_account;    // what one body came to; below
-struct lease;           // a cut in a pusher's hands; below
+struct sealed_group; // blocks of one shard on their way to the disk and back; below
+struct record_group; // cuts, commits, trims of buffers; below
+struct body_account; // what one body came to; below
+struct lease;        // a cut in a pusher's hands; below
 using sealed_group_ptr = std::shared_ptr<sealed_group>;
 using record_group_ptr = std::shared_ptr<record_group>;
 using body_account_ptr = std::shared_ptr<body_account>;
@@ -50,12 +50,12 @@ using window_ptr = std::shared_ptr<std::vector<store::block_bytes>>;
 
 // -- messages without events ------------------------------------------------------------------
 
-struct linger_tick {};    ///< Shard's own timer: seal what has waited long enough.
-struct commit_tick {};    ///< Writer's own: everything queued before it goes into the group.
-struct upkeep_tick {};    ///< Own timer of several roles: their slow, regular work.
-struct drain {};          ///< Seal, write, answer; then say so.
+struct linger_tick {}; ///< Shard's own timer: seal what has waited long enough.
+struct commit_tick {}; ///< Writer's own: everything queued before it goes into the group.
+struct upkeep_tick {}; ///< Own timer of several roles: their slow, regular work.
+struct drain {};       ///< Seal, write, answer; then say so.
 struct drained {};
-struct recorded {};       ///< Answer: the records are durable and in effect.
+struct recorded {}; ///< Answer: the records are durable and in effect.
 
 /// From shards: these jobs have something to push now (by age, bytes or records).
 struct jobs_due {
@@ -83,7 +83,7 @@ struct backlog_taken {
 /// From a buffer to its supervisor: I am idle. It is told to exit unless more was asked of it meanwhile.
 struct leaving {
   job_id job{};
-  std::uint64_t heard = 0;  ///< How many `jobs_due` reached the buffer; one more under way, and it stays.
+  std::uint64_t heard = 0; ///< How many `jobs_due` reached the buffer; one more under way, and it stays.
 };
 
 /// From a pusher: a window of the leased cut, from this sequence on.
@@ -100,7 +100,7 @@ struct refuse_cut {
   sequence_range cut;
   int status = 0;
   std::string reason;
-  bool destination_accepts = false;  ///< It has taken other bodies lately: the fault is in this one.
+  bool destination_accepts = false; ///< It has taken other bodies lately: the fault is in this one.
 };
 /// From a pusher: another object sits under the name; take a longer hash.
 struct rename_cut {
@@ -118,66 +118,66 @@ struct push_health {
 // -- roles ------------------------------------------------------------------------------------
 
 using forwarder_actor = caf::typed_actor<
-  // From a source. The receipt answers.
-  caf::reacts_to<batch_ptr>,
-  // From the config publisher, after the receivers have it.
-  caf::reacts_to<snapshot_ptr>>;
+    // From a source. The receipt answers.
+    caf::reacts_to<batch_ptr>,
+    // From the config publisher, after the receivers have it.
+    caf::reacts_to<snapshot_ptr>>;
 
 using receiver_actor = caf::typed_actor<
-  // From any forwarder. The receipt answers.
-  caf::reacts_to<routed_batch_ptr>,
-  // From the config publisher.
-  caf::reacts_to<snapshot_ptr>>;
+    // From any forwarder. The receipt answers.
+    caf::reacts_to<routed_batch_ptr>,
+    // From the config publisher.
+    caf::reacts_to<snapshot_ptr>>;
 
 using shard_actor = caf::typed_actor<
-  // From the receivers. The receipts answer.
-  caf::reacts_to<slice_batch_ptr>,
-  // Back from the store writer: durable, or failed.
-  caf::reacts_to<sealed_group_ptr>,
-  // From the config publisher.
-  caf::reacts_to<snapshot_ptr>,
-  // From the store writer.
-  caf::reacts_to<batches_done>,
-  // From buffers.
-  caf::reacts_to<cut_made>, caf::reacts_to<space_freed>, caf::reacts_to<backlog_taken>,
-  // From the node at shutdown: answers when nothing is open or under way.
-  caf::replies_to<drain>::with<drained>,
-  // Own timers.
-  caf::reacts_to<linger_tick>, caf::reacts_to<upkeep_tick>>;
+    // From the receivers. The receipts answer.
+    caf::reacts_to<slice_batch_ptr>,
+    // Back from the store writer: durable, or failed.
+    caf::reacts_to<sealed_group_ptr>,
+    // From the config publisher.
+    caf::reacts_to<snapshot_ptr>,
+    // From the store writer.
+    caf::reacts_to<batches_done>,
+    // From buffers.
+    caf::reacts_to<cut_made>, caf::reacts_to<space_freed>, caf::reacts_to<backlog_taken>,
+    // From the node at shutdown: answers when nothing is open or under way.
+    caf::replies_to<drain>::with<drained>,
+    // Own timers.
+    caf::reacts_to<linger_tick>, caf::reacts_to<upkeep_tick>>;
 
 using store_writer_actor = caf::typed_actor<
-  // From shards. The same group comes back, durable or failed.
-  caf::reacts_to<sealed_group_ptr>,
-  // From buffers. Answers once durable. Errors: store_failed.
-  caf::replies_to<record_group_ptr>::with<recorded>,
-  // From receipts. Responds to the sender once durable.
-  caf::reacts_to<body_account_ptr>,
-  // From the node at shutdown: answers when everything queued before is durable.
-  caf::replies_to<drain>::with<drained>,
-  // Own timers.
-  caf::reacts_to<commit_tick>, caf::reacts_to<upkeep_tick>>;
+    // From shards. The same group comes back, durable or failed.
+    caf::reacts_to<sealed_group_ptr>,
+    // From buffers. Answers once durable. Errors: store_failed.
+    caf::replies_to<record_group_ptr>::with<recorded>,
+    // From receipts. Responds to the sender once durable.
+    caf::reacts_to<body_account_ptr>,
+    // From the node at shutdown: answers when everything queued before is durable.
+    caf::replies_to<drain>::with<drained>,
+    // Own timers.
+    caf::reacts_to<commit_tick>, caf::reacts_to<upkeep_tick>>;
 
 using buffer_actor = caf::typed_actor<
-  // From its supervisor: there is something to push.
-  caf::reacts_to<jobs_due>,
-  // From a pusher: the open cut, made now if there is none. Errors: not_found (nothing to push), store_failed.
-  caf::replies_to<caf::get_atom>::with<lease_ptr>,
-  // From a pusher: blocks of the cut, at most 256 KiB and at least one. Errors: lease_lost, corrupt, store_failed.
-  caf::replies_to<read_window>::with<window_ptr>,
-  // From a pusher. Answer once durable. Errors: lease_lost, store_failed.
-  caf::replies_to<commit_cut>::with<recorded>, caf::replies_to<refuse_cut>::with<recorded>,
-  caf::replies_to<rename_cut>::with<recorded>, caf::reacts_to<push_health>,
-  // From its supervisor: the job's settings changed or it is on hold.
-  caf::reacts_to<snapshot_ptr>,
-  // Own timer.
-  caf::reacts_to<upkeep_tick>>;
+    // From its supervisor: there is something to push.
+    caf::reacts_to<jobs_due>,
+    // From a pusher: the open cut, made now if there is none. Errors: not_found (nothing to push), store_failed.
+    caf::replies_to<caf::get_atom>::with<lease_ptr>,
+    // From a pusher: blocks of the cut, at most 256 KiB and at least one. Errors: lease_lost, corrupt, store_failed.
+    caf::replies_to<read_window>::with<window_ptr>,
+    // From a pusher. Answer once durable. Errors: lease_lost, store_failed.
+    caf::replies_to<commit_cut>::with<recorded>, caf::replies_to<refuse_cut>::with<recorded>,
+    caf::replies_to<rename_cut>::with<recorded>, caf::reacts_to<push_health>,
+    // From its supervisor: the job's settings changed or it is on hold.
+    caf::reacts_to<snapshot_ptr>,
+    // Own timer.
+    caf::reacts_to<upkeep_tick>>;
 
 /// From a buffer to the pusher.
 struct push_wanted {
   job_id job{};
   std::string tenant;
-  std::uint64_t destination = 0;  ///< Fingerprint of the destination: who shares it shares its health.
-  std::uint64_t bytes = 0;      ///< Estimate of the next object, compressed.
+  std::uint64_t destination = 0; ///< Fingerprint of the destination: who shares it shares its health.
+  std::uint64_t bytes = 0;       ///< Estimate of the next object, compressed.
   buffer_actor buffer;
 };
 /// From a buffer's supervisor to the pusher: forget the job (deleted, on hold, parked).
@@ -193,26 +193,26 @@ struct upload_ended {
 };
 
 using pusher_actor = caf::typed_actor<
-  // From buffers, and their supervisor.
-  caf::reacts_to<push_wanted>, caf::reacts_to<push_withdrawn>,
-  // From the network.
-  caf::reacts_to<window_wanted>, caf::reacts_to<upload_ended>,
-  // From the node at shutdown: starts nothing more; answers when no upload runs.
-  caf::replies_to<drain>::with<drained>,
-  // Own timer.
-  caf::reacts_to<upkeep_tick>>;
+    // From buffers, and their supervisor.
+    caf::reacts_to<push_wanted>, caf::reacts_to<push_withdrawn>,
+    // From the network.
+    caf::reacts_to<window_wanted>, caf::reacts_to<upload_ended>,
+    // From the node at shutdown: starts nothing more; answers when no upload runs.
+    caf::replies_to<drain>::with<drained>,
+    // Own timer.
+    caf::reacts_to<upkeep_tick>>;
 
 using buffers_actor = caf::typed_actor<
-  // From shards.
-  caf::reacts_to<jobs_due>,
-  // From buffers.
-  caf::reacts_to<leaving>,
-  // From the config publisher.
-  caf::reacts_to<snapshot_ptr>,
-  // From an operator: a parked buffer may try again. Errors: not_found, refused (it is not parked).
-  caf::replies_to<unpark_child>::with<order_done>, caf::replies_to<list_children>::with<children_status>,
-  // Own timer.
-  caf::reacts_to<child_timer>>;
+    // From shards.
+    caf::reacts_to<jobs_due>,
+    // From buffers.
+    caf::reacts_to<leaving>,
+    // From the config publisher.
+    caf::reacts_to<snapshot_ptr>,
+    // From an operator: a parked buffer may try again. Errors: not_found, refused (it is not parked).
+    caf::replies_to<unpark_child>::with<order_done>, caf::replies_to<list_children>::with<children_status>,
+    // Own timer.
+    caf::reacts_to<child_timer>>;
 
 // -- what the pointers hold -------------------------------------------------------------------
 
@@ -226,21 +226,21 @@ struct block_share {
 struct sealed_block {
   job_id job{};
   sequence_range range;
-  std::shared_ptr<store::append_record> record;  ///< Emptied by the writer.
-  std::uint64_t disk_bytes = 0;  ///< About what it takes on disk; for quotas.
-  std::uint64_t raw_bytes = 0;   ///< Of the events, before compression.
+  std::shared_ptr<store::append_record> record; ///< Emptied by the writer.
+  std::uint64_t disk_bytes = 0;                 ///< About what it takes on disk; for quotas.
+  std::uint64_t raw_bytes = 0;                  ///< Of the events, before compression.
   std::vector<block_share> shares;
 };
 
 struct sealed_group {
   shard_actor from;
   std::vector<sealed_block> blocks;
-  std::uint64_t bytes = 0;  ///< On disk, all blocks together.
+  std::uint64_t bytes = 0;                       ///< On disk, all blocks together.
   std::chrono::steady_clock::time_point since{}; ///< The first of its events came to the shard.
-  std::uint64_t epoch = 0;  ///< Of the shard's numbering; after a failure the writer refuses what is left of it.
-  bool durable = false;     ///< Set by the writer before it comes back.
+  std::uint64_t epoch = 0; ///< Of the shard's numbering; after a failure the writer refuses what is left of it.
+  bool durable = false;    ///< Set by the writer before it comes back.
   bool disk_full = false;
-  credit edge;           ///< Of the shard–writer edge.
+  credit edge; ///< Of the shard–writer edge.
 };
 
 struct record_group {
@@ -248,9 +248,9 @@ struct record_group {
 };
 
 struct body_account {
-  batch_id batch;                              ///< Null: a body without a name.
-  std::string meta;                            ///< proto::BodyAccount, serialised.
-  std::function<void(bool durable)> finish;    ///< Called once, from the writer or on destruction.
+  batch_id batch;                           ///< Null: a body without a name.
+  std::string meta;                         ///< proto::BodyAccount, serialised.
+  std::function<void(bool durable)> finish; ///< Called once, from the writer or on destruction.
 
   body_account() = default;
   body_account(const body_account&) = delete;
@@ -268,12 +268,12 @@ struct lease {
   job_id job{};
   sequence_range cut;
   std::string object_name;
-  std::string url;               ///< With its secrets; never logged.
+  std::string url; ///< With its secrets; never logged.
   std::vector<std::pair<std::string, std::string>> headers;
-  std::optional<std::uint64_t> length;  ///< Of the object, if no member has to be merged or cut.
+  std::optional<std::uint64_t> length; ///< Of the object, if no member has to be merged or cut.
 };
 
-}  // namespace weir
+} // namespace weir
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::snapshot_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::batch_ptr)

@@ -12,11 +12,11 @@ struct node_status {
   enum class memory_step : std::uint8_t { normal, seal_early, shrink_credit, refuse_ingest };
 
   std::atomic<memory_step> memory{memory_step::normal};
-  std::atomic<std::uint8_t> disk{0};                  ///< `store::disk_state`.
+  std::atomic<std::uint8_t> disk{0}; ///< `store::disk_state`.
   std::atomic<bool> shutting_down{false};
-  std::atomic<bool> gave_up{false};                   ///< The top supervisor spent its budget: no roles are left.
-  std::atomic<bool> configured{false};                ///< A forwarding config is in force.
-  std::atomic<std::uint32_t> recovered_shards{0};     ///< Until all are, events are turned away for a moment.
+  std::atomic<bool> gave_up{false};               ///< The top supervisor spent its budget: no roles are left.
+  std::atomic<bool> configured{false};            ///< A forwarding config is in force.
+  std::atomic<std::uint32_t> recovered_shards{0}; ///< Until all are, events are turned away for a moment.
 };
 
-}  // namespace weir
+} // namespace weir

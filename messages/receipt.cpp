@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t max_named_lines = 10;
 constexpr std::size_t max_retry_scopes = 1'000;
 
-}  // namespace
+} // namespace
 
 std::string_view name_of(shed_reason reason) noexcept {
   constexpr std::string_view names[shed_reason_count] = {"job_quota", "buffer_count", "creation_rate", "tenant_share",
@@ -21,7 +21,7 @@ std::string_view name_of(shed_reason reason) noexcept {
 
 std::string_view name_of(reject_reason reason) noexcept {
   constexpr std::string_view names[reject_reason_count] = {
-    "not_json", "too_large", "too_deep", "no_scope", "scope_twice", "scope_forbidden", "refused_with_body"};
+      "not_json", "too_large", "too_deep", "no_scope", "scope_twice", "scope_forbidden", "refused_with_body"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -46,14 +46,25 @@ void receipt::count(const ledger_entry& entry) {
   std::lock_guard lock{mutex_};
   using kind = ledger_entry::kind;
   switch (entry.what) {
-    case kind::received: outcome_.received += entry.events; break;
-    case kind::rejected: outcome_.rejected[entry.reason] += entry.events; break;
-    case kind::not_entitled: outcome_.not_entitled += entry.events; break;
-    case kind::filtered: outcome_.filtered += entry.events; break;
-    case kind::shed: outcome_.shed[entry.reason] += entry.events; break;
+    case kind::received:
+      outcome_.received += entry.events;
+      break;
+    case kind::rejected:
+      outcome_.rejected[entry.reason] += entry.events;
+      break;
+    case kind::not_entitled:
+      outcome_.not_entitled += entry.events;
+      break;
+    case kind::filtered:
+      outcome_.filtered += entry.events;
+      break;
+    case kind::shed:
+      outcome_.shed[entry.reason] += entry.events;
+      break;
     case kind::repeated:
     case kind::offered:
-    case kind::sampled_out: break;
+    case kind::sampled_out:
+      break;
   }
   entries_.push_back(entry);
 }
@@ -153,4 +164,4 @@ void ticket::shed(job_id job, shed_reason reason, std::uint64_t events, std::str
   settle();
 }
 
-}  // namespace weir
+} // namespace weir

@@ -31,7 +31,9 @@ constexpr std::size_t shed_reason_count = 7;
 std::string_view name_of(shed_reason reason) noexcept;
 
 /// A passing refusal is worth a repeat soon; a lasting one is not.
-constexpr bool is_passing(shed_reason reason) noexcept { return reason >= shed_reason::creation_rate; }
+constexpr bool is_passing(shed_reason reason) noexcept {
+  return reason >= shed_reason::creation_rate;
+}
 
 /// Why a line was not an event.
 enum class reject_reason : std::uint8_t {
@@ -50,20 +52,20 @@ std::string_view name_of(reject_reason reason) noexcept;
 /// What a body's events came to so far. Counts of accepted, repeated, filtered and shed events are
 /// per job: an event that two jobs want counts once for each.
 struct receipt_outcome {
-  bool failed = false;               ///< Some slice was never settled: answer 503, nothing is promised.
-  std::uint64_t received = 0;        ///< Lines of the body, without empty ones.
+  bool failed = false;        ///< Some slice was never settled: answer 503, nothing is promised.
+  std::uint64_t received = 0; ///< Lines of the body, without empty ones.
   std::uint64_t not_entitled = 0;
-  std::uint64_t accepted = 0;        ///< On disk now.
-  std::uint64_t repeated = 0;        ///< Were on disk already under the same batch id.
+  std::uint64_t accepted = 0; ///< On disk now.
+  std::uint64_t repeated = 0; ///< Were on disk already under the same batch id.
   std::uint64_t filtered = 0;
   std::array<std::uint64_t, shed_reason_count> shed{};
   std::array<std::uint64_t, reject_reason_count> rejected{};
   struct rejected_line {
-    std::uint32_t line = 0;  ///< From 1.
+    std::uint32_t line = 0; ///< From 1.
     reject_reason reason{};
   };
-  std::vector<rejected_line> first_rejected;  ///< At most 10.
-  std::vector<std::string> retry_scopes;      ///< Those with a passing refusal; at most 1,000.
+  std::vector<rejected_line> first_rejected; ///< At most 10.
+  std::vector<std::string> retry_scopes;     ///< Those with a passing refusal; at most 1,000.
 
   std::uint64_t total_shed() const noexcept;
   std::uint64_t total_rejected() const noexcept;
@@ -73,12 +75,18 @@ struct receipt_outcome {
 /// One line of the account that a body leaves in the ledger, beside what its blocks say themselves.
 struct ledger_entry {
   enum class kind : std::uint8_t {
-    received, rejected, not_entitled, offered,  // of the sender; job 0
-    repeated, filtered, sampled_out, shed,      // of a job
+    received,
+    rejected,
+    not_entitled,
+    offered, // of the sender; job 0
+    repeated,
+    filtered,
+    sampled_out,
+    shed, // of a job
   };
   job_id job{};
   kind what{};
-  std::uint8_t reason = 0;  ///< `shed_reason` or `reject_reason`.
+  std::uint8_t reason = 0; ///< `shed_reason` or `reject_reason`.
   std::uint64_t events = 0;
 };
 
@@ -114,7 +122,7 @@ class receipt {
   std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> accepted_{0};
   std::atomic<std::uint64_t> repeated_{0};
-  mutable std::mutex mutex_;  // guards what follows; taken for the uncommon outcomes only
+  mutable std::mutex mutex_; // guards what follows; taken for the uncommon outcomes only
   receipt_outcome outcome_;
   std::vector<ledger_entry> entries_;
   completion done_;
@@ -148,4 +156,4 @@ class ticket {
   std::shared_ptr<receipt> receipt_;
 };
 
-}  // namespace weir
+} // namespace weir

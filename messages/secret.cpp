@@ -16,8 +16,7 @@ std::string secret::fingerprint() const {
 }
 
 bool secret::equals(const std::string& candidate) const noexcept {
-  return candidate.size() == text_.size()
-         && CRYPTO_memcmp(candidate.data(), text_.data(), text_.size()) == 0;
+  return candidate.size() == text_.size() && CRYPTO_memcmp(candidate.data(), text_.data(), text_.size()) == 0;
 }
 
-}  // namespace weir
+} // namespace weir

@@ -25,4 +25,4 @@ class secret {
   std::string text_;
 };
 
-}  // namespace weir
+} // namespace weir

@@ -27,10 +27,10 @@ struct block_place {
 struct indexed_block {
   sequence_range range;
   block_place place;
-  std::uint32_t arrival_seconds = 0; ///< Of its first event, wall clock since 1970; up to 63 s early.
+  std::uint32_t arrival_seconds = 0;   ///< Of its first event, wall clock since 1970; up to 63 s early.
   std::uint32_t raw_bytes_at_most = 0; ///< Of its events, rounded up by at most an eighth.
-  std::uint32_t gone = 0;            ///< Events at its front that are trimmed already.
-  bool set_aside = false;            ///< Its bytes are bad; kept only until its neighbours are trimmed.
+  std::uint32_t gone = 0;              ///< Events at its front that are trimmed already.
+  bool set_aside = false;              ///< Its bytes are bad; kept only until its neighbours are trimmed.
 
   std::uint64_t live_events() const noexcept { return set_aside ? 0 : range.count - gone; }
 };

@@ -99,6 +99,9 @@ class log_store final : public segmented_store {
 
   const settings settings_;
   const environment world_;
+  // When this store was opened, by both clocks: ages are never more than what has passed since then.
+  const std::chrono::steady_clock::time_point opened_steady_ = world_.clock->steady();
+  const std::chrono::system_clock::time_point opened_wall_ = world_.clock->wall();
   const std::uint64_t identity_;
   const recovery_report report_;
   const std::unique_ptr<disk_file> lock_; ///< Held open: no second process may write here.

@@ -280,7 +280,11 @@ disk_state log_store::judge() const {
 // -- window and tail ---------------------------------------------------------------------------
 
 bool log_store::expire_window() {
-  auto wall = std::chrono::duration_cast<std::chrono::seconds>(world_.clock->wall().time_since_epoch());
+  // A wall clock that jumps ahead makes nobody's key old: a repeat would be stored twice.
+  const auto passed =
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(world_.clock->steady() - opened_steady_);
+  const auto now = std::min(world_.clock->wall(), opened_wall_ + passed);
+  auto wall = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
   auto oldest = wall - std::chrono::duration_cast<std::chrono::seconds>(settings_.window_age);
   if (oldest.count() <= 0)
     return false;

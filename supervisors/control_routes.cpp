@@ -92,8 +92,9 @@ bool add_up(const store::ledger_totals& accounts, proto::LedgerTotals& sum) {
     sum.set_offered(sum.offered() + x.offered);
   }
   for (const auto& [job, x] : accounts.jobs) {
-    balanced = balanced
-               && x.accepted == x.buffered + x.delivered + x.dead_lettered + x.expired + x.deleted + x.set_aside + x.lost;
+    balanced =
+        balanced
+        && x.accepted == x.buffered + x.delivered + x.dead_lettered + x.expired + x.deleted + x.set_aside + x.lost;
     sum.set_accepted(sum.accepted() + x.accepted);
     sum.set_buffered(sum.buffered() + x.buffered);
     sum.set_delivered(sum.delivered() + x.delivered);
@@ -188,7 +189,7 @@ void answer_unpark(const node& running, const control_request& request, const co
   });
 }
 
-}  // namespace
+} // namespace
 
 proto::Ledger render_ledger(const store::ledger_totals& accounts, const config_snapshot& snapshot,
                             const page_request& page, std::optional<job_id> only) {
@@ -232,4 +233,4 @@ void add_node_routes(control_router& router, const node& running, std::string ve
   });
 }
 
-}  // namespace weir
+} // namespace weir

@@ -21,4 +21,4 @@ void add_node_routes(control_router& router, const node& running, std::string ve
 proto::Ledger render_ledger(const store::ledger_totals& totals, const config_snapshot& snapshot,
                             const page_request& page, std::optional<job_id> only);
 
-}  // namespace weir
+} // namespace weir

@@ -35,7 +35,7 @@ struct node_parts {
   bool own_threads = true;
   /// Called when the roles crashed so often that their supervisor gave up: this node does nothing any more. From
   /// any thread; may be empty.
-  std::function<void()> gave_up;
+  std::function<void()> gave_up{};
 };
 
 /// One node's data side: the store, the roles under their supervisors, and the config they work by.

@@ -14,7 +14,7 @@ struct watched_receipt {
   std::shared_ptr<receipt> shared = std::make_shared<receipt>([this](receipt& r) { result = r.outcome(); });
 };
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a body succeeds only when every slice of it was settled") {
   watched_receipt watched;
@@ -31,9 +31,7 @@ TEST_CASE("a body succeeds only when every slice of it was settled") {
 TEST_CASE("a slice that is destroyed unsettled fails its whole body") {
   watched_receipt watched;
   ticket first{watched.shared};
-  {
-    ticket lost{watched.shared};
-  }
+  { ticket lost{watched.shared}; }
   first.durable(3);
   REQUIRE(watched.result);
   CHECK(watched.result->failed);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "config/config_builder.hpp"
 #include "tests/unit/node/small_node.hpp"
 
 using namespace weir;
@@ -111,6 +112,23 @@ TEST_CASE("a whole body for an account is refused by a dataset of zones") {
   CHECK_FALSE(x.node().gate()->fits(0, "accounts/" + zone(1)));
 }
 
+TEST_CASE("what is shown of the pusher is up to date while nothing is pushed") {
+  small_node x{{{1, zone(1)}}};
+  x.start();
+  CHECK(metric(x, "weir_pusher_slots") == 128);
+  x.network->behave("/out/1/", [](auto&) { return says::failed(); });
+  REQUIRE(x.put(events(zone(1), 0, 3)).status == 200);
+  x.pass(60s);
+  CHECK(metric(x, "weir_pusher_open_breakers") == 1);
+  REQUIRE(x.node().destinations().size() == 1);
+  x.network->behave("/out/1/", nullptr);
+  REQUIRE(x.pump_until([&] { return x.buffered() == 0; }, 120s));
+  x.pass(2s);
+  CHECK(x.node().destinations().empty());
+  CHECK(metric(x, "weir_pusher_open_breakers") == 0);
+  CHECK(metric(x, "weir_pusher_slots_in_use") == 0);
+}
+
 TEST_CASE("a buffer that crashes too often is parked and listed, and goes on when an operator says so") {
   small_node x{{{1, zone(1)}, {2, zone(2)}}};
   x.start();
@@ -153,6 +171,38 @@ TEST_CASE("a node whose roles crash again and again says that it gave up, and te
   }
   CHECK(holds(x.node().not_ready(), "gave_up"));
   CHECK(x.put(events(zone(1), 0, 1)).status == 503);
+}
+
+TEST_CASE("whoever runs a node is told once when its roles gave up, and not when it ends as told") {
+  for (const bool crashes : {true, false}) {
+    CAPTURE(crashes);
+    deterministic_system x;
+    x.disk->make_directories("/data");
+    node_parts parts;
+    parts.config.name = "small";
+    parts.config.data_dir = "/data";
+    parts.config.threads.data = parts.config.threads.shards = 1;
+    parts.config.store.segment_bytes = 256 << 10;
+    parts.config.store.group_bytes = 32 << 10;
+    parts.snapshot = config_builder{{}, {}}.finish({});
+    parts.world = {x.clock, x.disk, std::make_shared<fake_network>(x.clock), x.random, x.memory};
+    parts.own_threads = false;
+    int told = 0;
+    parts.gave_up = [&told] { ++told; };
+    auto made = node::start(x.system, std::move(parts));
+    REQUIRE(made);
+    auto& running = **made;
+    x.advance(100ms);
+    for (int i = 0; crashes && i < 20 && told == 0; ++i) {
+      kill_now(caf::actor_cast<caf::actor>(running.roles().pusher().actor));
+      x.advance(10s);
+    }
+    if (!crashes)
+      running.refuse_ingest(); // as `stop` does first
+    running.abandon();
+    x.run();
+    CHECK_EQ(told, crashes ? 1 : 0);
+  }
 }
 
 TEST_CASE("dead letters are removed when they are as old as the config says, and free their quota") {

@@ -338,6 +338,31 @@ TEST_CASE("CLK-01: whatever the wall clock jumps to, nothing stalls, nothing exp
   }
 }
 
+TEST_CASE("CLK-01: a key is remembered though the wall clock jumps far ahead, and forgotten when its time is over") {
+  for (auto jump : {24h, 24h * 90, -24h * 90}) {
+    CAPTURE(jump.count());
+    small_node x{{{1, zone(1)}}};
+    x.start();
+    const auto body = events(zone(1), 0, 5);
+    REQUIRE(x.put(body, "key").status == 200);
+    x.clock->jump_wall(jump);
+    x.pass(10s);
+    CHECK(x.put(body, "key").status == 200);
+    CHECK(x.account(1).accepted == 5);
+    CHECK(x.delivered_text(1) == body);
+  }
+  small_node x{{{1, zone(1)}}};
+  x.start();
+  const auto body = events(zone(1), 0, 5);
+  REQUIRE(x.put(body, "key").status == 200);
+  x.pass(23h, 10s);
+  CHECK(x.put(body, "key").status == 200);
+  CHECK(x.account(1).accepted == 5);
+  x.pass(2h, 10s);
+  CHECK(x.put(body, "key").status == 200);
+  CHECK(x.account(1).accepted == 10);
+}
+
 TEST_CASE("events that nobody took within the maximum age expire, oldest first, and the ledger says so") {
   small_node x{{{1, zone(1)}, {2, zone(2)}}};
   x.config.buffer.max_age = 1h;

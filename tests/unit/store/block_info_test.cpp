@@ -5,7 +5,8 @@
 using namespace weir;
 using namespace weir::store;
 
-TEST_CASE("the index knows to the minute when a block arrived, and its raw size to within an eighth and never too small") {
+TEST_CASE(
+    "the index knows to the minute when a block arrived, and its raw size to within an eighth and never too small") {
   block_index index;
   const auto slot = index.jobs().find_or_add(job_id{1});
   sequence next = 1;
