@@ -247,6 +247,34 @@ TEST_CASE("a repeat while the first try is under way is told to come again, and 
   CHECK(x.balanced());
 }
 
+TEST_CASE("a repeat that is on its way while the first try ends stores nothing twice, in whatever order they meet") {
+  std::size_t later = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    CAPTURE(seed);
+    small_node x{two_jobs(), seed};
+    x.start();
+    x.shuffle_steps();
+    fake_random draw{seed};
+    const auto body = events(zone(1), 0, 5);
+    const auto first = x.post(body, "key");
+    awaited_answer second;
+    for (int n = 0; n < 200; ++n) {
+      // Repeated shortly before the first answer, when its account is on its way to the disk.
+      if (!second && x.account(1).accepted > 0 && first->status == 0 && draw.below(6) == 0)
+        second = x.post(body, "key");
+      x.step_or_wait();
+    }
+    if (!second)
+      continue;
+    CHECK(first->status == 200);
+    later += second->status == 200 ? 1 : 0;
+    CHECK(x.account(1).accepted == 5);
+    REQUIRE(empty_within(x, 10s));
+    CHECK(x.delivered_text(1) == body);
+  }
+  CHECK(later > 20);
+}
+
 TEST_CASE("of a body that was stored in part a repeat stores what is missing, and nothing twice") {
   // Slices of many blocks, and a power cut at each change of the disk.
   for (std::uint64_t at = 1; at < 14; ++at) {
