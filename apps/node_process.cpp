@@ -128,7 +128,14 @@ std::string node_process::open_control() {
   how.listener.connections = config.max_connections;
   control_router router;
   add_standard_routes(
-      router, [this] { return node_->not_ready(); }, node_->metrics());
+      router,
+      [this] {
+        auto reasons = node_->not_ready();
+        if (!takes_events_)
+          reasons.push_back("starting"); // This listener is open before the one for events.
+        return reasons;
+      },
+      node_->metrics());
   add_node_routes(router, *node_, std::string{version}, [this] { return reload(); });
   const auto tokens = node_->tokens();
   auto opened = control_listener::open(
@@ -146,10 +153,13 @@ std::string node_process::open_source() {
   if (!opened)
     return fmt::format("ingest.http.listen: {}", system_->render(opened.error()));
   source_ = std::move(*opened);
+  takes_events_ = true;
   return {};
 }
 
 std::string node_process::reload() {
+  if (!takes_events_)
+    return "the node is still starting";
   std::lock_guard lock{reloading_};
   const auto next_version = config_version{number(node_->snapshot()->version) + 1};
   auto loaded = load_node(path_, real_config_world(), next_version, world_.clock->wall());

@@ -46,6 +46,7 @@ class node_process {
   std::unique_ptr<process_metrics> process_metrics_;
   std::unique_ptr<control_listener> control_;
   std::unique_ptr<http_source> source_;
+  std::atomic<bool> takes_events_{false}; ///< The source is open; before that nothing may touch it.
   std::mutex reloading_;
 };
 
