@@ -27,7 +27,7 @@ struct client_body {
 /// comes from `seed`.
 class ordeal {
  public:
-  explicit ordeal(std::uint64_t seed) : draw_(seed * 2 + 1), node_(jobs(), seed) {
+  explicit ordeal(std::uint64_t seed) : draw_(seed * 2 + 1), all_jobs_(jobs()), node_(all_jobs_, seed) {
     node_.config.buffer.block_bytes = 256 + draw_.below(2048);
     node_.config.store.group_bytes = (2 + draw_.below(30)) << 10;
     node_.config.buffer.passivate_after = 31s;
@@ -67,7 +67,7 @@ class ordeal {
   }
 
   void act() {
-    switch (draw_.below(16)) {
+    switch (draw_.below(17)) {
       case 0:
       case 1:
       case 2:
@@ -104,8 +104,22 @@ class ordeal {
       case 15:
         node_.pass(20s, 500ms);
         break;
+      case 16:
+        hold();
+        break;
     }
     look();
+  }
+
+  /// A config without one of the jobs, or with all of them again.
+  void hold() {
+    auto some = all_jobs_;
+    if (draw_.below(2) == 0) {
+      const auto which = draw_.below(zones);
+      held_.insert(some[which].id);
+      some.erase(some.begin() + static_cast<std::ptrdiff_t>(which));
+    }
+    node_.publish(some);
   }
 
   /// The wall clock is wrong by up to eleven hours either way.
@@ -220,6 +234,7 @@ class ordeal {
 
   /// Everything is well again, and the clients repeat what they have to.
   void calm_down() {
+    node_.publish(all_jobs_);
     node_.disk->heal();
     unheard_ = 0;
     for (int round = 0; round < 100; ++round) {
@@ -253,6 +268,9 @@ class ordeal {
         for (auto n = x.range.first; n < x.range.end(); ++n)
           dead.push_back(n);
       CHECK(node_.disorder(job, dead) == "");
+      const auto account = node_.account(job);
+      CHECK(account.accepted == node_.delivered(job).size() + dead.size());
+      CHECK(account.delivered + account.dead_lettered == account.accepted);
       std::multiset<std::string> arrived;
       std::map<std::string, std::size_t> place;
       for (const auto& x : node_.delivered(job)) {
@@ -267,6 +285,9 @@ class ordeal {
         std::optional<std::size_t> before;
         for (const auto& line : lines->second) {
           const bool poison = line.find("poison") != line.npos;
+          // Whoever was on hold for a while has no claim to what came meanwhile.
+          if (arrived.count(line) == 0 && held_.count(job) != 0)
+            continue;
           CHECK_MESSAGE(arrived.count(line) == (poison ? 0 : 1), line);
           arrived.erase(line);
           if (poison)
@@ -281,11 +302,13 @@ class ordeal {
   }
 
   fake_random draw_;
+  std::vector<small_job> all_jobs_;
   small_node node_;
   std::vector<client_body> bodies_;
   std::uint64_t events_ = 0;
   std::uint64_t kills_ = 0;
   std::uint64_t unheard_ = 0;
+  std::set<std::uint64_t> held_; ///< Jobs that were on hold at some time.
   std::chrono::minutes off_{0};
 };
 
