@@ -4,8 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/fault/steady_traffic.hpp"
 #include "tests/support/raw_client.hpp"
+#include "tests/support/steady_traffic.hpp"
 #include "tests/support/test_seed.hpp"
 
 using weir::ledger_number;

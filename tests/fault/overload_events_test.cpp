@@ -4,9 +4,9 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/fault/steady_traffic.hpp"
 #include "tests/support/gzip_text.hpp"
 #include "tests/support/raw_client.hpp"
+#include "tests/support/steady_traffic.hpp"
 
 using namespace std::chrono_literals;
 using weir::ledger_number;

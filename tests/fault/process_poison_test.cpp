@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "tests/fault/steady_traffic.hpp"
+#include "tests/support/steady_traffic.hpp"
 
 using namespace std::chrono_literals;
 using weir::ledger_number;

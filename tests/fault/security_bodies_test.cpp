@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
-#include "tests/fault/steady_traffic.hpp"
 #include "tests/support/gzip_text.hpp"
 #include "tests/support/raw_client.hpp"
+#include "tests/support/steady_traffic.hpp"
 
 using namespace std::chrono_literals;
 using weir::ledger_number;
@@ -193,8 +193,7 @@ TEST_CASE("SEC-09: a line of 1 GB is not read on beyond the limit of a body, wit
   target.finish("", 96ull << 20);
 }
 
-TEST_CASE(
-    "SEC-10: five thousand connections that send a byte now and then are bounded and closed; others go on") {
+TEST_CASE("SEC-10: five thousand connections that send a byte now and then are bounded and closed; others go on") {
   attacked_node target("header_timeout = \"2s\"\n");
   std::vector<raw_client> slow;
   unsigned refused = 0;
