@@ -19,7 +19,7 @@ using push_policy::push_step;
 constexpr std::chrono::seconds own_trouble_pause{1};
 constexpr std::chrono::nanoseconds soonest_tick = std::chrono::milliseconds{10};
 constexpr std::chrono::nanoseconds latest_tick = std::chrono::seconds{1};
-constexpr std::chrono::seconds lease_patience{90};  // longer than the buffer waits for the writer
+constexpr std::chrono::seconds lease_patience{90}; // longer than the buffer waits for the writer
 
 /// Turns calls of the network's threads into messages.
 class mailed_listener : public upload_listener {
@@ -37,7 +37,7 @@ class mailed_listener : public upload_listener {
     if (auto to = caf::actor_cast<pusher_actor>(to_))
       caf::anon_send(to, std::move(message));
   }
-  caf::actor_addr to_;  // not a handle: a listener must not keep a dead pusher alive
+  caf::actor_addr to_; // not a handle: a listener must not keep a dead pusher alive
 };
 
 std::string identity_of(const lease& x) {
@@ -132,21 +132,22 @@ void read_on(pusher_self self, job_id job) {
   auto& push = state.running.at(number(job));
   push.reading = true;
   const auto upload = push.upload;
-  self->request(state.wanted.at(number(job)).buffer, lease_patience, read_window{push.leased->cut, push.assembly->next()})
-    .then(
-      [self, job, upload](const window_ptr& window) {
-        const auto found = self->state.running.find(number(job));
-        if (found != self->state.running.end() && found->second.upload == upload)
-          take_blocks(self, job, *window);
-      },
-      [self, job, upload](const caf::error& why) {
-        const auto found = self->state.running.find(number(job));
-        if (found == self->state.running.end() || found->second.upload != upload)
-          return;
-        found->second.broken = true;
-        found->second.trouble = self->system().render(why);
-        self->state.parts.world.network->cancel(upload);
-      });
+  self->request(state.wanted.at(number(job)).buffer, lease_patience,
+                read_window{push.leased->cut, push.assembly->next()})
+      .then(
+          [self, job, upload](const window_ptr& window) {
+            const auto found = self->state.running.find(number(job));
+            if (found != self->state.running.end() && found->second.upload == upload)
+              take_blocks(self, job, *window);
+          },
+          [self, job, upload](const caf::error& why) {
+            const auto found = self->state.running.find(number(job));
+            if (found == self->state.running.end() || found->second.upload != upload)
+              return;
+            found->second.broken = true;
+            found->second.trouble = self->system().render(why);
+            self->state.parts.world.network->cancel(upload);
+          });
 }
 
 /// Hands the network its next window, if it waits for one and there is one.
@@ -204,16 +205,16 @@ void start(pusher_self self, job_id job) {
   state.running[number(job)] = {};
   const auto asked = found->second.buffer.id();
   self->request(found->second.buffer, lease_patience, caf::get_atom::value)
-    .then([self, job](const lease_ptr& leased) { begin_upload(self, job, leased); },
-          [self, job, asked](const caf::error& why) {
-            const auto now = self->state.wanted.find(number(job));
-            if (now != self->state.wanted.end() && now->second.buffer.id() != asked)
-              give_back(self, job);  // its successor has asked already
-            else if (code_of(why) == errc::not_found || code_of(why) == errc::none)
-              withdraw(self, job);  // nothing there, or its buffer died: whoever follows it wants anew
-            else
-              give_back(self, job);
-          });
+      .then([self, job](const lease_ptr& leased) { begin_upload(self, job, leased); },
+            [self, job, asked](const caf::error& why) {
+              const auto now = self->state.wanted.find(number(job));
+              if (now != self->state.wanted.end() && now->second.buffer.id() != asked)
+                give_back(self, job); // its successor has asked already
+              else if (code_of(why) == errc::not_found || code_of(why) == errc::none)
+                withdraw(self, job); // nothing there, or its buffer died: whoever follows it wants anew
+              else
+                give_back(self, job);
+            });
 }
 
 void pump(pusher_self self) {
@@ -223,7 +224,7 @@ void pump(pusher_self self) {
     const auto found = state.running.find(number(*job));
     if (found == state.running.end())
       continue;
-    found->second.revoked = true;  // if its lease is still to come, it is given back then
+    found->second.revoked = true; // if its lease is still to come, it is given back then
     if (found->second.upload != 0)
       state.parts.world.network->cancel(found->second.upload);
   }
@@ -250,17 +251,17 @@ void commit(pusher_self self, job_id job, upload_outcome outcome) {
   metrics.upload_seconds.Observe(std::chrono::duration<double>(self->clock().now() - push.started).count());
   const auto events = push.leased->cut.count;
   self->request(state.wanted.at(number(job)).buffer, lease_patience, commit_cut{push.leased->cut})
-    .then(
-      [self, job, events, outcome](recorded) {
-        self->state.parts.metrics->delivered_events.Increment(static_cast<double>(events));
-        finish(self, job, outcome);
-      },
-      [self, job](const caf::error& why) {
-        // It is there, but we may not remember it: the same name will be tried again and found equal.
-        log::warn("commit-not-recorded", "job {}: {}; the object is pushed again under its name", number(job),
-                  self->system().render(why));
-        give_back(self, job);
-      });
+      .then(
+          [self, job, events, outcome](recorded) {
+            self->state.parts.metrics->delivered_events.Increment(static_cast<double>(events));
+            finish(self, job, outcome);
+          },
+          [self, job](const caf::error& why) {
+            // It is there, but we may not remember it: the same name will be tried again and found equal.
+            log::warn("commit-not-recorded", "job {}: {}; the object is pushed again under its name", number(job),
+                      self->system().render(why));
+            give_back(self, job);
+          });
 }
 
 void tell_buffer_refusal(pusher_self self, job_id job, const lease_ptr& leased, const upload_outcome& outcome,
@@ -273,7 +274,8 @@ void tell_buffer_refusal(pusher_self self, job_id job, const lease_ptr& leased, 
   refused.destination_accepts = destination_accepts;
   const auto events = leased->cut.count;
   self->request(state.wanted.at(number(job)).buffer, lease_patience, refused)
-    .then([self, events](recorded) {
+      .then(
+          [self, events](recorded) {
             if (events == 1)
               self->state.parts.metrics->dead_lettered_events.Increment();
           },
@@ -285,7 +287,7 @@ void tell_buffer_refusal(pusher_self self, job_id job, const lease_ptr& leased, 
 
 void rename(pusher_self self, job_id job, const lease_ptr& leased) {
   self->request(self->state.wanted.at(number(job)).buffer, lease_patience, rename_cut{leased->cut})
-    .then([self, job](recorded) { give_back(self, job); }, [self, job](const caf::error&) { give_back(self, job); });
+      .then([self, job](recorded) { give_back(self, job); }, [self, job](const caf::error&) { give_back(self, job); });
 }
 
 void upload_done(pusher_self self, const upload_ended& ended) {
@@ -304,7 +306,9 @@ void upload_done(pusher_self self, const upload_ended& ended) {
   }
   const auto leased = push.leased;
   switch (outcome.result) {
-    case upload_result::stored: commit(self, job, std::move(outcome)); return;
+    case upload_result::stored:
+      commit(self, job, std::move(outcome));
+      return;
     case upload_result::exists:
       if (outcome.existing_identity == identity_of(*leased))
         commit(self, job, std::move(outcome));
@@ -312,7 +316,8 @@ void upload_done(pusher_self self, const upload_ended& ended) {
         rename(self, job, leased);
       return;
     case upload_result::refused:
-    case upload_result::failed: break;
+    case upload_result::failed:
+      break;
   }
   caf::anon_send(state.wanted.at(number(job)).buffer, push_health{outcome.error});
   const auto verdict = finish(self, job, outcome);
@@ -320,7 +325,7 @@ void upload_done(pusher_self self, const upload_ended& ended) {
     tell_buffer_refusal(self, job, leased, outcome, verdict.destination_accepts);
 }
 
-}  // namespace
+} // namespace
 
 pusher_actor::behavior_type pusher(pusher_self self, pusher_parts parts) {
   set_guard_rails(self, "pusher");
@@ -334,45 +339,45 @@ pusher_actor::behavior_type pusher(pusher_self self, pusher_parts parts) {
   show_totals(self);
   arm_timer(self);
   return {
-    [self](const push_wanted& x) {
-      auto& mine = self->state;
-      mine.wanted[number(x.job)] = x;
-      mine.scheduler->want(x.job, x.tenant, destination_key{x.destination}, x.bytes, self->clock().now());
-      pump(self);
-    },
-    [self](const push_withdrawn& x) {
-      auto& mine = self->state;
-      mine.scheduler->forget(x.job, self->clock().now());
-      if (mine.running.find(number(x.job)) == mine.running.end())
-        mine.wanted.erase(number(x.job));
-    },
-    [self](const window_wanted& x) {
-      auto& mine = self->state;
-      const auto known = mine.job_of.find(x.upload);
-      if (known == mine.job_of.end())
-        return;
-      mine.running.at(number(known->second)).starved = true;
-      mine.scheduler->progressed(known->second, self->clock().now());
-      supply(self, known->second);
-    },
-    [self](const upload_ended& x) { upload_done(self, x); },
-    [self](drain) -> caf::result<drained> {
-      auto& mine = self->state;
-      mine.stopping = true;
-      mine.draining = self->make_response_promise<drained>();
-      auto answer = mine.draining;
-      pump(self);
-      return answer;
-    },
-    [self](upkeep_tick) {
-      if (self->clock().now() >= self->state.timer_at)
-        self->state.timer_armed = false;
-      if (self->state.parts.observe)
-        self->state.parts.observe(*self->state.scheduler);
-      show_totals(self);
-      pump(self);
-    },
+      [self](const push_wanted& x) {
+        auto& mine = self->state;
+        mine.wanted[number(x.job)] = x;
+        mine.scheduler->want(x.job, x.tenant, destination_key{x.destination}, x.bytes, self->clock().now());
+        pump(self);
+      },
+      [self](const push_withdrawn& x) {
+        auto& mine = self->state;
+        mine.scheduler->forget(x.job, self->clock().now());
+        if (mine.running.find(number(x.job)) == mine.running.end())
+          mine.wanted.erase(number(x.job));
+      },
+      [self](const window_wanted& x) {
+        auto& mine = self->state;
+        const auto known = mine.job_of.find(x.upload);
+        if (known == mine.job_of.end())
+          return;
+        mine.running.at(number(known->second)).starved = true;
+        mine.scheduler->progressed(known->second, self->clock().now());
+        supply(self, known->second);
+      },
+      [self](const upload_ended& x) { upload_done(self, x); },
+      [self](drain) -> caf::result<drained> {
+        auto& mine = self->state;
+        mine.stopping = true;
+        mine.draining = self->make_response_promise<drained>();
+        auto answer = mine.draining;
+        pump(self);
+        return answer;
+      },
+      [self](upkeep_tick) {
+        if (self->clock().now() >= self->state.timer_at)
+          self->state.timer_armed = false;
+        if (self->state.parts.observe)
+          self->state.parts.observe(*self->state.scheduler);
+        show_totals(self);
+        pump(self);
+      },
   };
 }
 
-}  // namespace weir
+} // namespace weir

@@ -25,21 +25,21 @@ struct pusher_parts {
 
 /// One upload: a lease being turned into the bytes of its object.
 struct running_push {
-  std::uint64_t upload = 0;          ///< 0 while the lease is being asked for.
+  std::uint64_t upload = 0; ///< 0 while the lease is being asked for.
   lease_ptr leased;
   std::unique_ptr<object_assembly> assembly;
-  bool reading = false;              ///< A window of blocks was asked for.
-  bool starved = false;              ///< The network waits for bytes.
-  bool revoked = false;              ///< Its slot is needed by others.
-  bool broken = false;               ///< Cannot be assembled: the upload was cancelled for that.
-  std::string trouble;               ///< Why it was cancelled.
+  bool reading = false; ///< A window of blocks was asked for.
+  bool starved = false; ///< The network waits for bytes.
+  bool revoked = false; ///< Its slot is needed by others.
+  bool broken = false;  ///< Cannot be assembled: the upload was cancelled for that.
+  std::string trouble;  ///< Why it was cancelled.
   std::uint64_t supplied_bytes = 0;
   std::chrono::steady_clock::time_point started{};
 };
 
 struct pusher_state {
   static constexpr const char* name = "pusher";
-  static constexpr std::uint64_t mailbox_limit = 1'100'000;  ///< After a start, every job with a backlog wants a push.
+  static constexpr std::uint64_t mailbox_limit = 1'100'000; ///< After a start, every job with a backlog wants a push.
 
   pusher_parts parts;
   std::unique_ptr<push_policy::push_scheduler> scheduler;
@@ -68,4 +68,4 @@ struct pusher_state {
 /// the network has threads of its own.
 pusher_actor::behavior_type pusher(bounded_pointer<pusher_actor, pusher_state> self, pusher_parts parts);
 
-}  // namespace weir
+} // namespace weir
