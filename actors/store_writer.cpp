@@ -37,6 +37,7 @@ bool is_void(const store_writer_state& state, const sealed_group& group) {
 /// What takes effect together: the items of one group, and their records in order.
 struct open_group {
   std::vector<item> items;
+  std::vector<std::size_t> ends; // of each item's records
   std::vector<store::append_record> records;
   std::uint64_t bytes = 0; // on disk, about
 };
@@ -80,38 +81,31 @@ open_group take_group(writer_self self) {
     group.bytes += size;
     add_records(next, group.records);
     group.items.push_back(std::move(next));
+    group.ends.push_back(group.records.size());
     state.queue.pop_front();
   }
   return group;
 }
 
-/// Tells everybody what became of the group.
-void settle(writer_self self, open_group& group, const caf::error& why) {
-  auto& state = self->state;
+/// Tells those concerned what became of one item.
+void settle(store_writer_state& state, item& x, const caf::error& why, batches_done& done) {
   const bool durable = !why;
-  const bool disk_full = code_of(why) == errc::disk_full;
-  batches_done done;
-  for (auto& x : group.items) {
-    if (auto* sealed = std::get_if<sealed_group_ptr>(&x)) {
-      if (!durable)
-        state.void_epochs[(*sealed)->from.id()] = std::max(state.void_epochs[(*sealed)->from.id()], (*sealed)->epoch);
-      give_back(*sealed, durable, disk_full);
-    } else if (auto* records = std::get_if<store_writer_state::records>(&x)) {
-      if (durable)
-        records->answer.deliver(recorded{});
-      else
-        records->answer.deliver(caf::error{why});
-    } else if (auto* account = std::get_if<body_account_ptr>(&x)) {
-      if (durable && (*account)->batch)
-        done.batches.push_back((*account)->batch);
-      (*account)->settle(durable);
-    } else if (auto* mark = std::get_if<store_writer_state::drain_mark>(&x)) {
-      mark->answer.deliver(drained{});
-    }
+  if (auto* sealed = std::get_if<sealed_group_ptr>(&x)) {
+    if (!durable)
+      state.void_epochs[(*sealed)->from.id()] = std::max(state.void_epochs[(*sealed)->from.id()], (*sealed)->epoch);
+    give_back(*sealed, durable, code_of(why) == errc::disk_full);
+  } else if (auto* records = std::get_if<store_writer_state::records>(&x)) {
+    if (durable)
+      records->answer.deliver(recorded{});
+    else
+      records->answer.deliver(caf::error{why});
+  } else if (auto* account = std::get_if<body_account_ptr>(&x)) {
+    if (durable && (*account)->batch)
+      done.batches.push_back((*account)->batch);
+    (*account)->settle(durable);
+  } else if (auto* mark = std::get_if<store_writer_state::drain_mark>(&x)) {
+    mark->answer.deliver(drained{});
   }
-  if (!done.batches.empty())
-    for (std::size_t i = 0; i < state.parts.directory->shard_count(); ++i)
-      state.parts.directory->shard(i).tell(done);
 }
 
 void count(store_metrics& metrics, const open_group& group, const caf::error& why, std::chrono::duration<double> took) {
@@ -127,22 +121,51 @@ void count(store_metrics& metrics, const open_group& group, const caf::error& wh
   }
 }
 
+caf::error append(writer_self self, const std::vector<store::append_record>& records, const open_group& group) {
+  auto& state = self->state;
+  if (records.empty())
+    return caf::none;
+  const auto began = self->clock().now();
+  auto why = state.parts.store->append(records);
+  count(*state.parts.metrics, group, why, self->clock().now() - began);
+  if (why)
+    log::error("group-not-durable", "{} records were not made durable: {}; their senders are told so", records.size(),
+               self->system().render(why));
+  return why;
+}
+
+/// One item at a time, after the store turned the whole group away without writing anything: what is
+/// at fault fails alone, and on a full disk commits and trims still pass.
+void append_one_by_one(writer_self self, open_group& group, batches_done& done) {
+  auto& state = self->state;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < group.items.size(); ++i) {
+    const auto* sealed = std::get_if<sealed_group_ptr>(&group.items[i]);
+    const std::vector<store::append_record> own{std::make_move_iterator(group.records.begin() + first),
+                                                std::make_move_iterator(group.records.begin() + group.ends[i])};
+    first = group.ends[i];
+    // Behind a block that failed, its shard's later ones are numbered wrongly.
+    const auto why =
+        sealed && is_void(state, **sealed) ? make_error(errc::store_failed, "void") : append(self, own, group);
+    settle(state, group.items[i], why, done);
+  }
+}
+
 void commit(writer_self self) {
   auto& state = self->state;
   state.commit_due = false;
   while (!state.queue.empty()) {
     auto group = take_group(self);
-    caf::error why;
-    if (!group.records.empty()) {
-      const auto began = self->clock().now();
-      why = state.parts.store->append(group.records);
-      count(*state.parts.metrics, group, why, self->clock().now() - began);
-      if (why) {
-        log::error("group-not-durable", "{} records were not made durable: {}; their senders are told so",
-                   group.records.size(), self->system().render(why));
-      }
-    }
-    settle(self, group, why);
+    batches_done done;
+    const auto why = append(self, group.records, group);
+    if (group.items.size() > 1 && (code_of(why) == errc::refused || code_of(why) == errc::disk_full))
+      append_one_by_one(self, group, done);
+    else
+      for (auto& x : group.items)
+        settle(state, x, why, done);
+    if (!done.batches.empty())
+      for (std::size_t i = 0; i < state.parts.directory->shard_count(); ++i)
+        state.parts.directory->shard(i).tell(done);
     // Between groups, take in what came meanwhile: it forms the next one.
     if (self->mailbox().size() > 1)
       break;
