@@ -102,8 +102,9 @@ TEST_CASE("DSK-04: of 200 flipped bits each is found, its record alone is set as
   constexpr std::size_t flips = 200;
   std::vector<std::uint64_t> within(flips);
   for (std::size_t i = 0; i < flips; ++i) {
-    // Header and most of the meta data, or payload; the few bytes that fill up to eight mean nothing.
-    within[i] = run.draw(4) == 0 ? run.draw(88) : 112 + run.draw(blocks[i].bytes - 120);
+    // Header and the beginning of the meta data, or payload: the few bytes that fill either up to eight mean nothing.
+    const auto half = blocks[i].bytes / 2;
+    within[i] = run.draw(4) == 0 ? run.draw(88) : half + run.draw(half - 8);
     flip_bit(damaged.store() + '/' + blocks[i].file, blocks[i].offset + within[i], static_cast<unsigned>(run.draw(8)));
   }
 
