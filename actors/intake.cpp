@@ -209,7 +209,6 @@ void intake::accept(ingest_body body) {
   pending.directory = parts_.directory;
   pending.respond = std::move(body.respond);
   pending.context.has_key = static_cast<bool>(id);
-  pending.context.single_scope = !body.scope.empty();
   pending.context.strict = body.strict;
   pending.id = id;
   pending.digest = digest;

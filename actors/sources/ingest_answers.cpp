@@ -98,7 +98,7 @@ ingest_answer answer_for(const receipt_outcome& x, const answer_context& context
   if (context.strict && rejected > 0)
     return error_with_counts(400, "bad_line", "with strict=1 a bad line refuses the whole body; nothing was taken", x);
   const bool nothing_stored = x.accepted == 0 && x.repeated == 0;
-  if (x.passing_shed() && (context.has_key || (context.single_scope && nothing_stored)))
+  if (x.passing_shed() && (context.has_key || nothing_stored))
     return shed_answer(x, context);
   ingest_answer result;
   result.events = x.received;

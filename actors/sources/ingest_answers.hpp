@@ -7,9 +7,8 @@ namespace weir {
 
 /// What decides an answer beside the outcome itself.
 struct answer_context {
-  bool has_key = false;      ///< The body came with an `Idempotency-Key`.
-  bool single_scope = false; ///< All its events are of one scope.
-  bool strict = false;       ///< `?strict=1`: a bad line refuses the body; nothing of it was offered to a job.
+  bool has_key = false; ///< The body came with an `Idempotency-Key`.
+  bool strict = false;  ///< `?strict=1`: a bad line refuses the body; nothing of it was offered to a job.
   int retry_after_seconds = 1;
 };
 
@@ -24,8 +23,7 @@ struct answer_context {
 /// | a passing refusal, and a repeat stores nothing twice | 429 `shed` (507 if the disk is full) with the scopes |
 /// | everything else | 200 with the counts |
 ///
-/// "A repeat stores nothing twice" holds with a key, and without one if the body has a single scope and
-/// nothing of it was stored: two jobs may want one scope, and one of them may have its events already.
+/// "A repeat stores nothing twice" holds with a key, and without one if nothing of the body was stored.
 ingest_answer answer_for(const receipt_outcome& outcome, const answer_context& context);
 
 /// 422: the key named another body before.
