@@ -81,9 +81,8 @@ bench_stop_node() { # SIGNAL
 }
 
 bench_jobs() { # COUNT DESTINATION INTERVAL; zone n gets job n
-  "$weir" generate --list-zones "$1" | awk -v to="$2" -v interval="$3" '{
-    destination = to; gsub(/ZONE/, $1, destination)
-    printf "{\"id\":%d,\"dataset\":\"http_requests\",\"scope\":\"zones/%s\",\"enabled\":true,\"destination_conf\":\"%s\",\"max_upload_interval_seconds\":%d}\n", NR, $1, destination, interval }'
+  "$weir" generate --list-zones "$1" | awk -v before="${2%%ZONE*}" -v after="${2#*ZONE}" -v interval="$3" '{
+    print "{\"id\":" NR ",\"dataset\":\"http_requests\",\"scope\":\"zones/" $1 "\",\"enabled\":true,\"destination_conf\":\"" before $1 after "\",\"max_upload_interval_seconds\":" interval "}" }'
 }
 
 bench_send() { # BODIES CONNECTIONS EXTRA…: leaves sender's seconds and CPU in files
@@ -214,7 +213,7 @@ run_bench() {
   if [[ $only = all || $only = million ]]; then bench_million_jobs; fi
   if [[ $only = all || $only = in-process ]]; then
     headline "in one process, without HTTP"
-    for jobs in 64 1000 100000; do "$root/build/release/weir_bench_in_process" "$bench_place/in-process" $jobs | tee -a "$bench_place/in-process.md"; done
+    for jobs in 64 1000 100000; do "$root/build/release/weir_bench_in_process" "$bench_place/in-process" $jobs 2>>"$bench_place/in-process.log" | tee -a "$bench_place/in-process.md"; done
   fi
   bench_report "$bench_place"
 }
@@ -228,8 +227,8 @@ bench_report() { # PLACE
     echo
     echo "| case | events/s | bar | node's cores busy | node's CPU s per M events | sender's CPU s per M | peak RSS, MB | sent / drained, s | sealed bytes per event | delivered |"
     echo "|---|---|---|---|---|---|---|---|---|---|"
-    cat "$1/throughput.md" 2>/dev/null
-    cat "$1/rest.md" 2>/dev/null
+    cat "$1/throughput.md" 2>/dev/null || true
+    cat "$1/rest.md" 2>/dev/null || true
     [ ! -f "$1/in-process.md" ] || { echo; echo "In one process, bodies handed to the node without HTTP:"; echo; echo "| jobs | events/s | CPU s per M events | peak RSS, MB |"; echo "|---|---|---|---|"; cat "$1/in-process.md"; }
   } >"$root/bench/RESULTS.md"
   say "wrote bench/RESULTS.md"
