@@ -21,6 +21,7 @@
 #include "apps/generate_events.hpp"
 #include "apps/real/real_environment.hpp"
 #include "supervisors/node.hpp"
+#include "telemetry/log.hpp"
 
 namespace {
 
@@ -115,7 +116,7 @@ int run(const std::string& directory, std::uint64_t jobs) {
   world.network = make_network(network, world.disk, std::make_shared<network_counters>());
   data_system_config config{file.config.threads.data};
   caf::actor_system system{config};
-  auto started = node::start(system, {file.config, snapshot, world});
+  auto started = node::start(system, {file.config, snapshot, world, true, {}});
   if (!started) {
     std::cerr << system.render(started.error()) << '\n';
     return 1;
@@ -154,5 +155,8 @@ int main(int argc, char** argv) {
     std::cerr << "usage: weir_bench_in_process DIRECTORY JOBS\n";
     return 2;
   }
+  log::settings how;
+  how.where = log::settings::destination::standard_error; // standard output is the table
+  log::configure(how);
   return run(argv[1], std::stoull(argv[2]));
 }
