@@ -1,10 +1,10 @@
 # Test programs and planted bugs. docs/testing.md tells which labels there are and what runs them.
 
-# weir_test_program(NAME LABEL unit SOURCES … [LINK …] [TIMEOUT seconds] [PRECOMPILED] [SERIAL])
+# weir_test_program(NAME LABEL unit SOURCES … [LINK …] [TIMEOUT seconds] [PRECOMPILED] [SERIAL] [ARGS …])
 # A doctest program and its test of the same name. Its objects are kept apart, so that the same tests
 # can be linked once more against a planted bug.
 function(weir_test_program name)
-  cmake_parse_arguments(arg "PRECOMPILED;SERIAL" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "PRECOMPILED;SERIAL" "LABEL;TIMEOUT" "SOURCES;LINK;ARGS" ${ARGN})
   add_library(${name}_objects OBJECT ${arg_SOURCES})
   target_link_libraries(${name}_objects PUBLIC weir_test_support ${arg_LINK})
   if(arg_PRECOMPILED)
@@ -18,7 +18,7 @@ function(weir_test_program name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
-  add_test(NAME ${test} COMMAND ${name})
+  add_test(NAME ${test} COMMAND ${name} ${arg_ARGS})
   set_tests_properties(${test} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${arg_LABEL})
   if(arg_SERIAL)
     set_tests_properties(${test} PROPERTIES RUN_SERIAL ON)
