@@ -51,6 +51,11 @@ void forward(forwarder_self self, const batch_ptr& body) {
   receiver.tell(std::move(routed));
 }
 
+void adopt(forwarder_self self, const snapshot_ptr& snapshot) {
+  self->state.snapshot = snapshot;
+  self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+}
+
 } // namespace
 
 forwarder_actor::behavior_type forwarder(forwarder_self self, forwarder_parts parts) {
@@ -59,9 +64,11 @@ forwarder_actor::behavior_type forwarder(forwarder_self self, forwarder_parts pa
   self->state.parts = std::move(parts);
   return {
       [self](const batch_ptr& body) { forward(self, body); },
-      [self](const snapshot_ptr& snapshot) {
-        self->state.snapshot = snapshot;
-        self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+      [self](const snapshot_ptr& snapshot) { adopt(self, snapshot); },
+      [self](const config_offer_ptr& offer) {
+        adopt(self, offer->snapshot);
+        if (offer->answer)
+          offer->answer({true, {}, {}, offer->snapshot->version});
       },
   };
 }

@@ -64,6 +64,11 @@ void receive(receiver_self self, const routed_batch_ptr& routed) {
   body.root.settle();
 }
 
+void adopt(receiver_self self, const snapshot_ptr& snapshot) {
+  self->state.snapshot = snapshot;
+  self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+}
+
 } // namespace
 
 receiver_actor::behavior_type receiver(receiver_self self, receiver_parts parts) {
@@ -75,9 +80,11 @@ receiver_actor::behavior_type receiver(receiver_self self, receiver_parts parts)
   self->state.parts = std::move(parts);
   return {
       [self](const routed_batch_ptr& routed) { receive(self, routed); },
-      [self](const snapshot_ptr& snapshot) {
-        self->state.snapshot = snapshot;
-        self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+      [self](const snapshot_ptr& snapshot) { adopt(self, snapshot); },
+      [self](const config_offer_ptr& offer) {
+        adopt(self, offer->snapshot);
+        if (offer->answer)
+          offer->answer({true, {}, {}, offer->snapshot->version});
       },
   };
 }

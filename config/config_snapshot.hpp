@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -29,9 +28,6 @@ struct dataset_config {
   scope_kind scopes = scope_kind::zones;
   std::map<std::string, field_type> fields; ///< May be empty: nothing is known of the fields.
 };
-
-/// SHA-256.
-using content_hash = std::array<unsigned char, 32>;
 
 /// Everything that roles know of jobs, tenants and datasets: one version of the forwarding config in
 /// the form they use it. It is the only way config reaches a role. Immutable and shared; a new

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -22,6 +23,9 @@ enum class ownership_epoch : std::uint64_t {};
 
 /// Version of the forwarding config; grows by one with each publication.
 enum class config_version : std::uint64_t {};
+
+/// SHA-256 of what a forwarding config says, whatever its version.
+using content_hash = std::array<unsigned char, 32>;
 
 /// Position of an event in its job and generation, from 1. A gap is a loss, and visible.
 using sequence = std::uint64_t;

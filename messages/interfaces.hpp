@@ -42,10 +42,12 @@ struct sealed_group; // blocks of one shard on their way to the disk and back; b
 struct record_group; // cuts, commits, trims of buffers; below
 struct body_account; // what one body came to; below
 struct lease;        // a cut in a pusher's hands; below
+struct config_offer; // a forwarding config that a role is to judge; below
 using sealed_group_ptr = std::shared_ptr<sealed_group>;
 using record_group_ptr = std::shared_ptr<record_group>;
 using body_account_ptr = std::shared_ptr<body_account>;
 using lease_ptr = std::shared_ptr<const lease>;
+using config_offer_ptr = std::shared_ptr<const config_offer>;
 using window_ptr = std::shared_ptr<std::vector<store::block_bytes>>;
 
 // -- messages without events ------------------------------------------------------------------
@@ -120,14 +122,18 @@ struct push_health {
 using forwarder_actor = caf::typed_actor<
     // From a source. The receipt answers.
     caf::reacts_to<batch_ptr>,
-    // From the config publisher, after the receivers have it.
-    caf::reacts_to<snapshot_ptr>>;
+    // From its starter: what this role had in force before it was restarted. Not judged.
+    caf::reacts_to<snapshot_ptr>,
+    // From the config publisher, after the receivers have it. Judged here; the offer's `answer` is called.
+    caf::reacts_to<config_offer_ptr>>;
 
 using receiver_actor = caf::typed_actor<
     // From any forwarder. The receipt answers.
     caf::reacts_to<routed_batch_ptr>,
-    // From the config publisher.
-    caf::reacts_to<snapshot_ptr>>;
+    // From its starter: what this role had in force before it was restarted. Not judged.
+    caf::reacts_to<snapshot_ptr>,
+    // From the config publisher. Judged here; the offer's `answer` is called.
+    caf::reacts_to<config_offer_ptr>>;
 
 using shard_actor = caf::typed_actor<
     // From the receivers. The receipts answer.
@@ -216,6 +222,25 @@ using buffers_actor = caf::typed_actor<
 
 // -- what the pointers hold -------------------------------------------------------------------
 
+/// What a forwarder or receiver made of an offer.
+struct config_answer {
+  bool adopted = false;
+  std::string reason;        ///< Name of the refusal or hold, as in metrics; empty if adopted.
+  std::string text;          ///< A sentence for an operator; no secret.
+  config_version in_force{}; ///< After the judgement.
+};
+
+/// A forwarding config on its way to a role, which trusts nobody and judges it by itself.
+struct config_offer {
+  snapshot_ptr snapshot;
+  /// What an operator approved: `approval_hash` of exactly this change. All zero: nothing was approved.
+  content_hash approved{};
+  /// How many of the changes an audit row explains; they count against a rate, not as a share.
+  std::uint64_t explained = 0;
+  /// Called once, from the role's thread; must only tell (see ADR 0001). Not called if the role dies.
+  std::function<void(config_answer)> answer;
+};
+
 /// The events of one body within a block, and the duty to settle them.
 struct block_share {
   ticket duty;
@@ -284,6 +309,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::record_group_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::body_account_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::lease_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::window_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::config_offer_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::linger_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::commit_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::upkeep_tick)
