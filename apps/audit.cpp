@@ -12,8 +12,8 @@
 
 #include "actors/event_scanner.hpp"
 #include "apps/audit_books.hpp"
-#include "apps/generate_events.hpp"
-#include "apps/generate_receipts.hpp"
+#include "drills/generate_events.hpp"
+#include "drills/generate_receipts.hpp"
 #include "store/gzip_member.hpp"
 
 namespace weir::audit {

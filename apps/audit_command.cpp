@@ -14,7 +14,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "apps/generate_events.hpp"
+#include "drills/generate_events.hpp"
 
 namespace weir {
 

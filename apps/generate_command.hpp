@@ -5,7 +5,7 @@
 #include <iosfwd>
 #include <string>
 
-#include "apps/generate_bodies.hpp"
+#include "drills/generate_bodies.hpp"
 #include "apps/generate_post.hpp"
 
 namespace CLI {

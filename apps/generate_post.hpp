@@ -5,8 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "apps/generate_bodies.hpp"
-#include "apps/generate_receipts.hpp"
+#include "drills/generate_bodies.hpp"
+#include "drills/generate_receipts.hpp"
 #include "messages/secret.hpp"
 
 namespace weir::generate {

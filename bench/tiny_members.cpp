@@ -20,7 +20,7 @@
 
 #include "actors/event_scanner.hpp"
 #include "actors/object_assembly.hpp"
-#include "apps/generate_events.hpp"
+#include "drills/generate_events.hpp"
 
 namespace {
 

@@ -21,8 +21,8 @@
 #include <thread>
 
 #include "apps/generate_command.hpp"
-#include "apps/generate_events.hpp"
-#include "apps/generate_receipts.hpp"
+#include "drills/generate_events.hpp"
+#include "drills/generate_receipts.hpp"
 #include "apps/generate_url.hpp"
 #include "store/gzip_member.hpp"
 

@@ -1,4 +1,4 @@
-#include "apps/generate_events.hpp"
+#include "drills/generate_events.hpp"
 
 #include <array>
 #include <cmath>

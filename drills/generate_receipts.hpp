@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "apps/generate_events.hpp"
+#include "drills/generate_events.hpp"
 
 /// The sender's own record of what was acknowledged, which an audit holds against what arrived.
 ///

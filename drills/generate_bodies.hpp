@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "apps/generate_events.hpp"
+#include "drills/generate_events.hpp"
 
 namespace weir::generate {
 

@@ -1,4 +1,4 @@
-#include "apps/generate_bodies.hpp"
+#include "drills/generate_bodies.hpp"
 
 #include <algorithm>
 #include <array>

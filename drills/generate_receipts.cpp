@@ -1,4 +1,4 @@
-#include "apps/generate_receipts.hpp"
+#include "drills/generate_receipts.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
