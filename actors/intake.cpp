@@ -36,9 +36,21 @@ ingest_answer not_stored(const answer_context& context) {
 }
 
 std::string account_of(const pending_body& body, receipt& settled, const ingest_answer& answer, bool final) {
+  using kind = ledger_entry::kind;
+  // A body that has to be sent again is accounted with the try that is kept; of this one the sender's
+  // account says only that it was turned back. What its jobs shed is theirs with each try.
+  const bool again = answer.status == 429 || answer.status == 507;
   proto::BodyAccount account;
   account.set_at_ns(body.received_ns);
   for (const auto& x : settled.take_entries()) {
+    if (again && x.job == job_id{}) {
+      if (x.what != kind::received)
+        continue;
+      auto* turned_back = account.add_deltas();
+      turned_back->set_sender(body.from->token);
+      turned_back->set_kind(static_cast<std::uint32_t>(kind::turned_back));
+      turned_back->set_events(x.events);
+    }
     auto* delta = account.add_deltas();
     if (x.job == job_id{})
       delta->set_sender(body.from->token);

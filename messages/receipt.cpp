@@ -64,6 +64,7 @@ void receipt::count(const ledger_entry& entry) {
     case kind::repeated:
     case kind::offered:
     case kind::sampled_out:
+    case kind::turned_back:
       break;
   }
   entries_.push_back(entry);

@@ -82,7 +82,8 @@ struct ledger_entry {
     repeated,
     filtered,
     sampled_out,
-    shed, // of a job
+    shed,        // of a job
+    turned_back, // of the sender: the whole body has to be sent again, and is accounted then
   };
   job_id job{};
   kind what{};

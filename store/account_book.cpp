@@ -1,5 +1,7 @@
 #include "store/account_book.hpp"
 
+#include <algorithm>
+
 #include "messages/receipt.hpp"
 
 namespace weir::store {
@@ -67,6 +69,9 @@ void account_book::apply(const proto::LedgerDelta& line, std::optional<slot> job
     case kind::offered:
       sender(line.sender()).offered += n;
       break;
+    case kind::turned_back:
+      sender(line.sender()).turned_back += n;
+      break;
     case kind::rejected:
       if (line.reason() < reject_reason_count)
         sender(line.sender()).rejected[line.reason()] += n;
@@ -121,13 +126,30 @@ job_account account_book::account(slot job) const {
   return result;
 }
 
-ledger_totals account_book::totals(const job_table& jobs) const {
-  ledger_totals result;
-  for (slot x = 0; x < jobs.size() && x < jobs_.size(); ++x)
-    result.jobs.emplace(job_id{jobs.at(x).job}, account(x));
+std::uint64_t account_book::check_balance(std::size_t most) {
+  for (; most > 0 && checked_ < jobs_.size(); --most, ++checked_)
+    found_ += !account(checked_).balances();
+  if (checked_ < jobs_.size())
+    return std::max(found_, found_last_);
+  for (const auto& x : senders_)
+    found_ += !x.balances();
+  found_last_ = found_;
+  found_ = 0;
+  checked_ = 0;
+  return found_last_;
+}
+
+account_book::slot account_book::collect(const job_table& jobs, slot first, slot most, ledger_totals& into) const {
+  const auto all = static_cast<slot>(jobs.size());
+  const auto end = all - first > most ? first + most : all;
+  for (; first < end && first < jobs_.size(); ++first)
+    into.jobs.emplace_hint(into.jobs.end(), job_id{jobs.at(first).job}, account(first));
+  return end;
+}
+
+void account_book::collect_senders(ledger_totals& into) const {
   for (std::size_t i = 0; i < senders_.size(); ++i)
-    result.senders.emplace(sender_names_[i], senders_[i]);
-  return result;
+    into.senders.emplace(sender_names_[i], senders_[i]);
 }
 
 void account_book::save_job(slot job, byte_writer& to) const {
@@ -194,6 +216,16 @@ void account_book::load_sender(byte_reader& from) {
   for (auto* n : {&x.received, &x.not_entitled, &x.offered})
     *n = from.varint();
   load_array(x.rejected, from);
+}
+
+void account_book::save_sender_more(std::size_t index, byte_writer& to) const {
+  to.text(sender_names_[index]);
+  to.varint(senders_[index].turned_back);
+}
+
+void account_book::load_sender_more(byte_reader& from) {
+  auto& x = sender(std::string(from.text()));
+  x.turned_back = from.varint();
 }
 
 std::uint64_t account_book::bytes() const {

@@ -37,8 +37,14 @@ class account_book {
   std::uint64_t set_aside(slot job) const;
 
   job_account account(slot job) const;
-  /// Everything, with names.
-  ledger_totals totals(const job_table& jobs) const;
+  /// Looks at the next `most` jobs' accounts, and at all senders' when a round of them is complete. Returns how many
+  /// did not balance in the last complete round, or in this one if that is more already. Short, however many jobs.
+  std::uint64_t check_balance(std::size_t most);
+  /// Adds the accounts of at most `most` jobs from slot `first` on, by id. Returns where to go on; at `jobs.size()`
+  /// that was all.
+  slot collect(const job_table& jobs, slot first, slot most, ledger_totals& into) const;
+  /// Adds the accounts of all senders.
+  void collect_senders(ledger_totals& into) const;
 
   // -- checkpoints -----------------------------------------------------------------------------
 
@@ -47,6 +53,9 @@ class account_book {
   std::size_t senders() const { return senders_.size(); }
   void save_sender(std::size_t index, byte_writer& to) const;
   void load_sender(byte_reader& from);
+  /// What a sender's account did not have at first.
+  void save_sender_more(std::size_t index, byte_writer& to) const;
+  void load_sender_more(byte_reader& from);
 
   std::uint64_t bytes() const;
 
@@ -71,6 +80,8 @@ class account_book {
   std::deque<sender_account> senders_;
   std::deque<std::string> sender_names_;
   std::unordered_map<std::string, std::uint32_t> sender_by_name_; ///< Looked up, never walked.
+  slot checked_ = 0;                                              ///< Of this round of `check_balance`.
+  std::uint64_t found_ = 0, found_last_ = 0;
 };
 
 } // namespace weir::store

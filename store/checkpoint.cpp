@@ -127,6 +127,11 @@ void checkpoint_writer::add_senders(const log_state& state, position here) {
   for (std::size_t i = 0; i < state.accounts.senders(); ++i)
     state.accounts.save_sender(i, to);
   add_part(checkpoint_format::part_senders, here, body_);
+  // What came later has a part of its own: a build that does not know it reads on.
+  body_.clear();
+  for (std::size_t i = 0; i < state.accounts.senders(); ++i)
+    state.accounts.save_sender_more(i, to);
+  add_part(checkpoint_format::part_senders_more, here, body_);
   stage_ = stage::done_bodies;
   next_ = state.window.first_done();
 }

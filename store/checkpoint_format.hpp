@@ -15,6 +15,7 @@ constexpr std::uint32_t part_done = 3;
 constexpr std::uint32_t part_known = 4;
 constexpr std::uint32_t part_damages = 5;
 constexpr std::uint32_t part_end = 6;
+constexpr std::uint32_t part_senders_more = 7; ///< Beside `part_senders`, of the same moment.
 
 constexpr std::uint8_t job_closed = 1;
 constexpr std::uint8_t job_has_blocks = 2;

@@ -124,6 +124,10 @@ bool load_part(std::uint32_t kind, position at, byte_reader& from, std::uint32_t
       while (from.ok() && !from.at_end())
         into.accounts.load_sender(from);
       return from.ok();
+    case part_senders_more:
+      while (from.ok() && !from.at_end())
+        into.accounts.load_sender_more(from);
+      return from.ok();
     case part_done:
       while (from.ok() && !from.at_end())
         into.window.load_done(from);

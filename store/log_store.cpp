@@ -56,6 +56,19 @@ std::optional<job_state> log_store::job(job_id id) const {
   return state_.state_of(*slot);
 }
 
+std::vector<job_glance> log_store::walk(std::uint64_t& from, std::size_t most) const {
+  std::vector<job_glance> result;
+  std::lock_guard guard(mutex_);
+  const auto size = state_.index.jobs().size();
+  const auto end = std::min<std::uint64_t>(size, from + most);
+  for (; from < end; ++from)
+    if (const auto x = state_.glance_at(static_cast<job_table::slot>(from)))
+      result.push_back(*x);
+  if (from >= size)
+    from = 0;
+  return result;
+}
+
 std::vector<known_slice> log_store::known_slices() const {
   std::lock_guard guard(mutex_);
   return state_.window.known();
@@ -206,9 +219,33 @@ usage log_store::used() const {
   return x;
 }
 
-ledger_totals log_store::ledger() const {
+std::uint64_t log_store::unbalanced_accounts(std::size_t most) {
   std::lock_guard guard(mutex_);
-  return state_.accounts.totals(state_.index.jobs());
+  return state_.accounts.check_balance(most);
+}
+
+// In steps of under a millisecond: the writer waits for this lock, and a million jobs are copied in a second.
+// Each account is of one moment; so is the sum of those that balance.
+ledger_totals log_store::ledger() const {
+  constexpr job_table::slot jobs_a_step = 4'096;
+  ledger_totals result;
+  for (job_table::slot next = 0;;) {
+    std::lock_guard guard(mutex_);
+    next = state_.accounts.collect(state_.index.jobs(), next, jobs_a_step, result);
+    if (next < state_.index.jobs().size())
+      continue;
+    state_.accounts.collect_senders(result);
+    for (const auto& [job, cut] : state_.cuts) {
+      const auto account = result.jobs.find(job);
+      if (account == result.jobs.end())
+        continue;
+      std::uint64_t events = cut.replaced_by().empty() ? cut.count() : 0;
+      for (const auto& part : cut.replaced_by())
+        events += part.count();
+      account->second.leased = std::min(events, account->second.buffered);
+    }
+    return result;
+  }
 }
 
 } // namespace weir::store

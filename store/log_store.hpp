@@ -37,6 +37,7 @@ class log_store final : public segmented_store {
 
   std::vector<job_state> jobs() const override;
   std::optional<job_state> job(job_id id) const override;
+  std::vector<job_glance> walk(std::uint64_t& from, std::size_t most) const override;
   std::vector<known_slice> known_slices() const override;
   std::optional<done_batch> done(const batch_id& id) const override;
   std::vector<block_info> blocks(job_id id, std::size_t limit, std::optional<sequence_range> within) const override;
@@ -44,6 +45,7 @@ class log_store final : public segmented_store {
   caf::expected<block_bytes> read(job_id id, const sequence_range& range, bool dead) const override;
   usage used() const override;
   ledger_totals ledger() const override;
+  std::uint64_t unbalanced_accounts(std::size_t most) override;
 
   /// Preallocates what is missing of the reserve and, for a new store, writes its first checkpoint.
   caf::error start(bool checkpoint_now);

@@ -81,6 +81,15 @@ struct job_state {
   std::optional<proto::Cut> open_cut;
 };
 
+/// What a walk over all jobs sees of one; see `segmented_store::walk`.
+struct job_glance {
+  job_id job{};
+  std::uint64_t buffered_events = 0;
+  std::uint64_t oldest_ns = 0; ///< As `job_state::oldest_ns`.
+  bool has_cut = false;        ///< A cut is open.
+  bool has_dead_letters = false;
+};
+
 /// A slice of a named body that is durable while its body is not done; rebuilt at recovery.
 struct known_slice {
   batch_id batch;
@@ -162,6 +171,9 @@ class segmented_store {
   /// Every job with a buffer, for the shards at start-up.
   virtual std::vector<job_state> jobs() const = 0;
   virtual std::optional<job_state> job(job_id id) const = 0;
+  /// Looks on at the next `most` jobs from `from` on (0: the first) in an order that never changes, and
+  /// moves `from` behind them, or to 0 after the last. Those that have anything, events, a cut or dead letters.
+  virtual std::vector<job_glance> walk(std::uint64_t& from, std::size_t most) const = 0;
   virtual std::vector<known_slice> known_slices() const = 0;
   virtual std::optional<done_batch> done(const batch_id& id) const = 0;
 
@@ -178,8 +190,11 @@ class segmented_store {
   virtual caf::expected<block_bytes> read(job_id id, const sequence_range& range, bool dead = false) const = 0;
 
   virtual usage used() const = 0;
-  /// The account of every event, as durable. See store/ledger.hpp.
+  /// The account of every event, as durable. See store/ledger.hpp. Each account is of one moment; jobs and senders
+  /// that are looked at later are of a later one.
   virtual ledger_totals ledger() const = 0;
+  /// Looks on at the next `most` jobs' accounts, round and round: how many do not balance. Asked once per scrape.
+  virtual std::uint64_t unbalanced_accounts(std::size_t most) = 0;
 };
 
 } // namespace weir::store
