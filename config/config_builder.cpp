@@ -58,11 +58,12 @@ config_snapshot_ptr config_builder::finish(snapshot_identity identity) {
     const auto settings = made.jobs.at(x.row);
     const auto scope = split_scope(settings.scope);
     if (!table.add(settings.dataset, scope.kind, scope.id,
-                   {settings.job, settings.destination_fingerprint, settings.tenant, x.row}))
+                   {settings.job, settings.destination_fingerprint, settings.tenant, x.row, settings.on_hold()}))
       throw std::logic_error("jobs are out of order or of the wrong kind of scope");
   }
   made.table = std::move(table).finish();
-  hash_parts(made, order);
+  keep_order(made, order);
+  hash_parts(made);
   config_snapshot_ptr result = std::move(snapshot_);
   return result;
 }

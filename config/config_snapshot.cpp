@@ -18,7 +18,8 @@ std::optional<job_settings> config_snapshot::find_job(job_id id) const noexcept 
 }
 
 std::size_t config_snapshot::memory_bytes() const noexcept {
-  return sizeof *this + tenants.memory_bytes() + table.memory_bytes() + jobs.memory_bytes();
+  return sizeof *this + tenants.memory_bytes() + table.memory_bytes() + jobs.memory_bytes()
+         + by_scope.capacity() * sizeof(settings_index);
 }
 
 } // namespace weir

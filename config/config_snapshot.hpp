@@ -40,7 +40,8 @@ struct config_snapshot {
   std::string cluster;
   std::chrono::system_clock::time_point created;
   content_hash parent_content{};
-  content_hash content{}; ///< Of the whole forwarding config, see messages/forwarding.proto.
+  /// Of the whole forwarding config, see messages/forwarding.proto; with the datasets as this node numbers them.
+  content_hash content{};
   /// Size and hash of the table and the settings of part 0, of part 1, …; 512 in all.
   struct part_info {
     std::uint32_t bytes = 0;
@@ -52,6 +53,10 @@ struct config_snapshot {
   tenant_table tenants;
   forwarding_table table;
   job_settings_table jobs;
+  /// Rows of `jobs` in the order of the forwarding config: by the scope's hash, then scope, dataset and
+  /// job. Those of part `p` are `part_rows[p]` up to `part_rows[p + 1]`. Empty without settings.
+  std::vector<settings_index> by_scope;
+  std::vector<std::uint32_t> part_rows;
 
   std::optional<dataset_index> find_dataset(std::string_view name) const noexcept;
   /// The job's settings, enabled or not; nothing for an unknown job.

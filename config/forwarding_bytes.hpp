@@ -23,8 +23,11 @@ enum class config_half : std::uint8_t { table = 0, settings = 1 };
 content_hash sha256(std::string_view bytes) noexcept;
 std::string_view bytes_of(const content_hash& hash) noexcept;
 
-/// Sets the hashes of all parts and of the content; `jobs` in the order of `jobs_by_scope`.
-void hash_parts(config_snapshot& snapshot, const std::vector<scope_ordered>& jobs);
+/// Keeps the order of `jobs_by_scope` in the snapshot, part by part.
+void keep_order(config_snapshot& snapshot, const std::vector<scope_ordered>& jobs);
+
+/// Sets the hashes of all parts and of the content of a snapshot whose order is kept.
+void hash_parts(config_snapshot& snapshot);
 
 /// Over the datasets and the parts' hashes as they stand in the header.
 content_hash content_hash_of(const proto::ForwardingHeader& header);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config_snapshot.hpp"
+#include "config/forwarding_signature.hpp"
 
 /// The forwarding config as bytes: what is kept on disk as last known good and, later, sent to other
 /// nodes. messages/forwarding.proto defines header and parts; docs/forwarding-config.md the file:
@@ -15,6 +16,7 @@
 namespace weir {
 
 constexpr unsigned forwarding_parts = 256;
+constexpr std::size_t config_refusals = 20; ///< Number of reasons, `none` among them.
 
 /// Why a forwarding config is refused. The last known good one stays in force then.
 enum class config_refusal : std::uint8_t {
@@ -31,6 +33,13 @@ enum class config_refusal : std::uint8_t {
   zero_entries,    ///< Nobody would be entitled.
   too_many,        ///< More jobs than `limits.buffers`.
   inconsistent,    ///< Counts, order or halves contradict each other.
+  wrong_signature, ///< Not signed by a key that this node trusts.
+  unsigned_config, ///< Not signed at all, where a signature is needed.
+  unknown_key,     ///< External: a key that the form does not have.
+  duplicate,       ///< External: a key or a job is there twice.
+  incomplete,      ///< External: a key that must be there is missing.
+  invalid_job,     ///< External: a job that could not be declared like this.
+  too_large,       ///< External: more bytes than `forwarding.max_bytes`, or one value is too long.
 };
 
 std::string_view name_of(config_refusal reason) noexcept;
@@ -41,8 +50,10 @@ struct forwarding_expectations {
   std::vector<dataset_config> datasets;
   job_defaults defaults;
   config_version in_force{};          ///< Versions up to this one are refused; 0 on start-up.
-  std::uint64_t max_jobs = 1'000'000; ///< `limits.buffers`
+  std::uint64_t max_jobs = 1'000'000; ///< What this node can hold at all: `readable_jobs`.
   bool with_settings = true;          ///< False on a node that only forwards: the other half is skipped.
+  /// Whose signature is good. Empty: signatures are not looked at.
+  std::vector<config_public_key> keys;
 };
 
 struct forwarding_config_result {
@@ -56,7 +67,9 @@ struct forwarding_config_result {
 forwarding_config_result load_forwarding_config(std::istream& from, const forwarding_expectations& expected);
 
 /// Writes a snapshot of both halves so that `load_forwarding_config` gives an equal one. False if the
-/// stream failed. The bytes hold customers' passwords: a file of them is for its owner only.
-bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into);
+/// stream failed. The bytes hold customers' passwords: a file of them is for its owner only. Without a
+/// signer the config is not signed.
+bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into,
+                             const config_signer* signer = nullptr);
 
 } // namespace weir

@@ -65,6 +65,11 @@ proto::ForwardingHeader checked_header(const std::string& bytes, const forwardin
     refuse(config_refusal::unparsable, "has a header that cannot be parsed");
   if (envelope.header_hash() != bytes_of(sha256(envelope.header())))
     refuse(config_refusal::wrong_checksum, "has a header that differs from its checksum");
+  // Before a single field is looked at. A header that nobody signed says nothing.
+  if (!expected.keys.empty() && envelope.signature().empty())
+    refuse(config_refusal::unsigned_config, "is not signed, and this node takes signed ones only");
+  if (!expected.keys.empty() && !verify_signature(envelope.header(), envelope.signature(), expected.keys))
+    refuse(config_refusal::wrong_signature, "is not signed by a key that this node trusts");
   proto::ForwardingHeader header;
   if (!header.ParseFromString(envelope.header()))
     refuse(config_refusal::unparsable, "has a header that cannot be parsed");
@@ -135,6 +140,11 @@ class snapshot_reader {
     if (made_->table.entry_count() != header_.entries() || made_->jobs.size() != jobs
         || (expected_.with_settings && enabled_ != header_.entries()))
       refuse(config_refusal::inconsistent, "has other numbers of entries and jobs than its header says");
+    if (!expected_.with_settings)
+      return std::move(made_);
+    keep_order(*made_, jobs_by_scope(made_->jobs));
+    if (!same_numbers_)
+      hash_parts(*made_);
     return std::move(made_);
   }
 
@@ -150,8 +160,15 @@ class snapshot_reader {
     refuse(config_refusal::inconsistent, fmt::format("contradicts itself in part {}: {}", part, what));
   }
 
-  // The header's datasets by this node's numbers. One that no job uses may be unknown here.
+  // The header's datasets by this node's numbers. One that no job uses may be unknown here. If the numbers
+  // differ, parts and content are hashed anew: a snapshot's hashes are those of what it would be written as.
   void map_datasets() {
+    const auto& mine = made_->datasets;
+    same_numbers_ =
+        static_cast<std::size_t>(header_.datasets_size()) == mine.size()
+        && std::equal(mine.begin(), mine.end(), header_.datasets().begin(), [](const auto& a, const auto& b) {
+             return a.name == b.name() && (a.scopes == scope_kind::accounts) == b.of_accounts();
+           });
     for (const auto& x : header_.datasets()) {
       const auto kind = x.of_accounts() ? scope_kind::accounts : scope_kind::zones;
       const auto here = made_->find_dataset(x.name());
@@ -199,6 +216,7 @@ class snapshot_reader {
     job_.max_upload_records = x.max_upload_records();
     job_.max_upload_interval_seconds = x.max_upload_interval_seconds();
     job_.max_buffer_bytes = x.max_buffer_bytes();
+    job_.on_hold_since = x.on_hold_since();
     const auto tenant = made_->tenants.own(kind, x.scope_id());
     const auto scope = made_->tenants.scope_text(kind, x.scope_id());
     if (!made_->jobs.add(job_, dataset, tenant, scope, x.destination_fingerprint()))
@@ -213,6 +231,7 @@ class snapshot_reader {
     forwarding_entry entry;
     entry.job = job_id{x.job()};
     entry.destination_fingerprint = x.destination_fingerprint();
+    entry.on_hold = x.on_hold();
     entry.tenant = made_->tenants.own(kind, x.scope_id());
     if (expected_.with_settings) {
       const auto at = made_->jobs.find(entry.job);
@@ -220,7 +239,7 @@ class snapshot_reader {
         contradiction(part, fmt::format("job {} has no settings", x.job()));
       const auto settings = made_->jobs.at(*at);
       if (!settings.enabled || settings.dataset != dataset || split_scope(settings.scope).id != x.scope_id()
-          || settings.destination_fingerprint != entry.destination_fingerprint)
+          || settings.destination_fingerprint != entry.destination_fingerprint || settings.on_hold() != entry.on_hold)
         contradiction(part, fmt::format("job {} is another one in the table than in the settings", x.job()));
       entry.settings = *at;
     }
@@ -246,6 +265,7 @@ class snapshot_reader {
   job job_;
   last_entry made_last_;
   std::uint64_t enabled_ = 0;
+  bool same_numbers_ = true;
 };
 
 // The bytes of part `i` of 512, checked against its hash. An unwanted half is skipped, but hashed.
@@ -307,6 +327,20 @@ std::string_view name_of(config_refusal reason) noexcept {
       return "too_many";
     case config_refusal::inconsistent:
       return "inconsistent";
+    case config_refusal::wrong_signature:
+      return "wrong_signature";
+    case config_refusal::unsigned_config:
+      return "unsigned_config";
+    case config_refusal::unknown_key:
+      return "unknown_key";
+    case config_refusal::duplicate:
+      return "duplicate";
+    case config_refusal::incomplete:
+      return "incomplete";
+    case config_refusal::invalid_job:
+      return "invalid_job";
+    case config_refusal::too_large:
+      return "too_large";
   }
   return "none";
 }

@@ -22,8 +22,7 @@ struct owned_zone {
 // Walks the snapshot once, part by part; only one part's message exists at a time.
 class part_writer {
  public:
-  /// `jobs` in the order of `jobs_by_scope`; outlives the writer.
-  part_writer(const config_snapshot& from, const std::vector<scope_ordered>& jobs) : from_(from), jobs_(jobs) {
+  explicit part_writer(const config_snapshot& from) : from_(from) {
     const auto prefix = name_of(scope_kind::accounts).size() + 1;
     from.tenants.each_zone_of_accounts([&](std::string_view zone, std::string_view account) {
       owners_.push_back({scope_hash(scope_kind::zones, zone), zone, account.substr(prefix)});
@@ -57,6 +56,7 @@ class part_writer {
         x.set_scope_id(std::string{from_.table.id(group_)});
         x.set_job(number(entry.job));
         x.set_destination_fingerprint(entry.destination_fingerprint);
+        x.set_on_hold(entry.on_hold);
       }
     }
     for (; owner_ < owners_.size() && owners_[owner_].hash >> 56 == part_; ++owner_) {
@@ -71,9 +71,11 @@ class part_writer {
     proto::SettingsPart message;
     std::map<const std::vector<std::string>*, std::uint32_t> lists;
     job x;
-    for (; job_ < jobs_.size() && jobs_[job_].part() == part_; ++job_) {
-      const auto view = from_.jobs.at(jobs_[job_].row);
-      from_.jobs.restore(jobs_[job_].row, x);
+    if (from_.part_rows.empty()) // nothing was ever put in
+      return;
+    for (auto at = from_.part_rows[part_]; at < from_.part_rows[part_ + 1]; ++at) {
+      const auto view = from_.jobs.at(from_.by_scope[at]);
+      from_.jobs.restore(from_.by_scope[at], x);
       auto& out = *message.add_jobs();
       out.set_job(number(view.job));
       out.set_revision(number(view.revision));
@@ -87,6 +89,7 @@ class part_writer {
       out.set_max_upload_records(x.max_upload_records);
       out.set_max_upload_interval_seconds(x.max_upload_interval_seconds);
       out.set_max_buffer_bytes(x.max_buffer_bytes);
+      out.set_on_hold_since(x.on_hold_since);
       const auto [list, is_new] = lists.try_emplace(view.field_names, static_cast<std::uint32_t>(lists.size()));
       out.set_field_list(list->second);
       if (is_new) {
@@ -103,14 +106,12 @@ class part_writer {
   }
 
   const config_snapshot& from_;
-  const std::vector<scope_ordered>& jobs_;
   std::vector<owned_zone> owners_;
   std::string bytes_;
   config_half half_ = config_half::table;
   std::uint64_t part_ = 0;
   entry_index group_ = 0;
   std::size_t owner_ = 0;
-  std::size_t job_ = 0;
 };
 
 proto::ForwardingHeader header_of(const config_snapshot& from) {
@@ -161,8 +162,20 @@ content_hash content_hash_of(const proto::ForwardingHeader& header) {
   return sha256(all);
 }
 
-void hash_parts(config_snapshot& snapshot, const std::vector<scope_ordered>& jobs) {
-  part_writer parts(snapshot, jobs);
+void keep_order(config_snapshot& snapshot, const std::vector<scope_ordered>& jobs) {
+  snapshot.by_scope.clear();
+  snapshot.by_scope.reserve(jobs.size());
+  snapshot.part_rows.assign(forwarding_parts + 1, 0);
+  for (const auto& x : jobs) {
+    snapshot.by_scope.push_back(x.row);
+    ++snapshot.part_rows[x.part() + 1];
+  }
+  for (unsigned part = 0; part < forwarding_parts; ++part)
+    snapshot.part_rows[part + 1] += snapshot.part_rows[part];
+}
+
+void hash_parts(config_snapshot& snapshot) {
+  part_writer parts(snapshot);
   snapshot.parts.clear();
   for (unsigned i = 0; i < 2 * forwarding_parts; ++i) {
     const auto& bytes = parts.next();
@@ -171,12 +184,14 @@ void hash_parts(config_snapshot& snapshot, const std::vector<scope_ordered>& job
   snapshot.content = content_hash_of(header_of(snapshot));
 }
 
-bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into) {
+bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into, const config_signer* signer) {
   auto header = header_of(snapshot);
   header.set_content_hash(std::string{bytes_of(snapshot.content)});
   proto::ForwardingEnvelope envelope;
   envelope.set_header(header.SerializeAsString());
   envelope.set_header_hash(std::string{bytes_of(sha256(envelope.header()))});
+  if (signer != nullptr)
+    envelope.set_signature(signer->sign(envelope.header()));
   const auto envelope_bytes = envelope.SerializeAsString();
   into.write(forwarding_magic.data(), static_cast<std::streamsize>(forwarding_magic.size()));
   char size[4];
@@ -184,8 +199,7 @@ bool write_forwarding_config(const config_snapshot& snapshot, std::ostream& into
     size[i] = static_cast<char>(envelope_bytes.size() >> (8 * i));
   into.write(size, sizeof size);
   into.write(envelope_bytes.data(), static_cast<std::streamsize>(envelope_bytes.size()));
-  const auto jobs = jobs_by_scope(snapshot.jobs);
-  part_writer parts(snapshot, jobs);
+  part_writer parts(snapshot);
   for (unsigned i = 0; i < 2 * forwarding_parts && into; ++i) {
     const auto& bytes = parts.next();
     into.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));

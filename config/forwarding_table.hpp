@@ -33,6 +33,9 @@ struct forwarding_entry {
   std::uint64_t destination_fingerprint = 0;
   tenant_index tenant = 0;
   settings_index settings = no_settings;
+  /// Vanished from the config without its owner's doing: its events are still taken and kept, but not
+  /// pushed, and it does not count as entitled in the guards.
+  bool on_hold = false;
 };
 
 /// A run of entries that lie one behind the other.

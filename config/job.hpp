@@ -31,10 +31,12 @@ struct job {
   std::uint64_t max_upload_records = 0;
   std::uint64_t max_upload_interval_seconds = 0;
   std::uint64_t max_buffer_bytes = 0; ///< `buffer_bytes`: quota in the store.
+  std::uint32_t on_hold_since = 0;    ///< Seconds since 1970; set by the publisher only. 0: not on hold.
 };
 
-/// Who wrote the job: what an operator may do in his own file, a customer may not.
-enum class job_origin : std::uint8_t { declared, api };
+/// Who wrote the job: what an operator may do in his own file, a customer may not. Jobs of an external
+/// generator (`forwarding.source`) are judged like declared ones, but may have any id.
+enum class job_origin : std::uint8_t { declared, api, external };
 
 /// Bounds of one job, in bytes or numbers. The API's ranges are those of the Logpush job API; for
 /// declared jobs only the upper ones hold, and an interval may go down to 1 s.

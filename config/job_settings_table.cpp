@@ -33,6 +33,7 @@ bool job_settings_table::add(const job& x, dataset_index dataset, tenant_index t
   next.dataset = dataset;
   next.scope_size = static_cast<std::uint8_t>(scope.size());
   next.enabled = x.enabled;
+  next.on_hold_since = x.on_hold_since;
   by_id_.insert(id, static_cast<std::uint32_t>(rows_.size()));
   rows_.push_back(next);
   return true;
@@ -54,6 +55,7 @@ job_settings job_settings_table::at(settings_index at) const noexcept {
   result.dataset = x.dataset;
   result.tenant = x.tenant;
   result.enabled = x.enabled;
+  result.on_hold_since = std::chrono::system_clock::time_point{std::chrono::seconds{x.on_hold_since}};
   result.scope = this->scope(at);
   result.destination = destination_view{arena_.at(x.text, x.destination_size)};
   result.name = arena_.at(x.text + x.destination_size, x.name_size);
@@ -77,6 +79,7 @@ void job_settings_table::restore(settings_index at, job& into) const {
   into.destination_conf = secret{std::string{view.destination.reveal()}};
   into.field_names = *view.field_names;
   into.enabled = view.enabled;
+  into.on_hold_since = x.on_hold_since;
   into.max_upload_bytes = x.max_upload_bytes;
   into.max_upload_records = x.max_upload_records;
   into.max_upload_interval_seconds = x.max_upload_seconds;

@@ -51,6 +51,13 @@ struct job_settings {
   std::uint64_t max_upload_records = 0;       ///< Never 0 here.
   std::chrono::seconds max_upload_interval{}; ///< Never 0 here.
   std::uint64_t max_buffer_bytes = 0;         ///< Quota in the store, record bytes; never 0 here.
+  /// When the job vanished from the config without its owner's doing, to the second; the epoch: it is
+  /// there. While on hold it is buffered (up to `config.hold_bytes`), and not pushed.
+  std::chrono::system_clock::time_point on_hold_since{};
+
+  bool on_hold() const noexcept { return on_hold_since != std::chrono::system_clock::time_point{}; }
+  /// Counts in the guards: enabled and not on hold.
+  bool entitled() const noexcept { return enabled && !on_hold(); }
 };
 
 /// What a job gets that says nothing, or 0, about a limit. Sources: `[pusher]` and `limits.job_bytes`.
@@ -81,6 +88,8 @@ class job_settings_table {
   /// For walks over all jobs, which need nothing else.
   std::string_view scope(settings_index at) const noexcept { return {rows_[at].scope, rows_[at].scope_size}; }
   bool enabled(settings_index at) const noexcept { return rows_[at].enabled; }
+  bool on_hold(settings_index at) const noexcept { return rows_[at].on_hold_since != 0; }
+  job_id id(settings_index at) const noexcept { return job_id{rows_[at].job}; }
 
   /// The settings as they were given: 0 where the default applies. For serialisation and the job API.
   void restore(settings_index at, job& into) const;
@@ -101,6 +110,7 @@ class job_settings_table {
     std::uint32_t max_upload_bytes;
     std::uint32_t max_upload_records;
     std::uint32_t max_upload_seconds;
+    std::uint32_t on_hold_since; // seconds since 1970, until 2106; 0: not on hold
     std::uint16_t destination_size;
     std::uint16_t name_size;
     dataset_index dataset;

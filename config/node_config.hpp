@@ -12,6 +12,8 @@
 
 #include "config/config_snapshot.hpp"
 #include "config/destination.hpp"
+#include "config/forwarding_guards.hpp"
+#include "config/forwarding_signature.hpp"
 #include "config/job.hpp"
 #include "config/problem.hpp"
 #include "messages/secret.hpp"
@@ -103,6 +105,8 @@ struct limits_config {
   double disk_alert_at = 0.80;                   ///< Of store or file system in use, as the two below.
   double disk_refuse_new_buffers_at = 0.90;
   double disk_refuse_appends_at = 0.95;
+  double tenant_buffers_share = 0.25;       ///< Most of `buffers` that one tenant may have …
+  std::uint32_t tenant_buffers = 250'000;   ///< … and at most so many; default that share.
   std::uint64_t window_batches = 1'000'000; ///< Deduplication window, bodies.
   std::chrono::hours window_age{24};        ///< The same, time.
 };
@@ -164,6 +168,58 @@ struct thread_config {
   std::uint32_t shards = 2; ///< Shard actors; default one a core.
 };
 
+/// `[config]`: how the publisher works.
+struct publication_config {
+  std::chrono::milliseconds interval{60'000};        ///< The config is made anew this often, changed or not.
+  std::chrono::milliseconds hold{24 * 3'600'000};    ///< A vanished job stays on hold for so long.
+  std::uint64_t hold_bytes = 1ull << 30;             ///< Most a job on hold keeps; at most the store.
+  std::chrono::milliseconds approval_age{1'800'000}; ///< An approval that is not used by then is void.
+  std::chrono::milliseconds stale_after{600'000};    ///< A config older than this is an alert; ten intervals.
+};
+
+/// `[forwarding]`: where the forwarding config comes from.
+struct forwarding_source_config {
+  enum class source_kind : std::uint8_t {
+    jobs, ///< The jobs of this node: declared and made over the API.
+    file, ///< A file that another program writes.
+    https ///< A URL that another program serves.
+  };
+  source_kind source = source_kind::jobs;
+  std::string file;                       ///< `file:PATH`, joined.
+  std::string url;                        ///< `https://…`
+  std::chrono::milliseconds poll{10'000}; ///< How often file or URL is looked at.
+  /// PEM of the generator's Ed25519 key. If given, a config without its signature is refused, and so the
+  /// JSON form, which has none. Loaded and checked with the node's config.
+  std::string public_key_file;
+  std::optional<config_public_key> public_key; ///< What is in it.
+  std::uint64_t max_bytes = 256ull << 20;      ///< A longer document is not read to its end; a million jobs.
+};
+
+/// `[rollout]`: how long each stage is watched, and what stops it.
+struct rollout_config {
+  std::chrono::milliseconds canary{30'000};       ///< One forwarder, or the least that there is.
+  std::chrono::milliseconds tenth{30'000};        ///< A tenth of them.
+  std::chrono::milliseconds all{30'000};          ///< All, before the config counts as good.
+  std::chrono::milliseconds answer_within{5'000}; ///< A role that has not answered an offer by then has failed.
+  /// The share of a stage's events that may be shed, or not entitled, beyond the share of the stage before.
+  double max_shed_rise = 0.05;
+  double max_not_entitled_rise = 0.10;
+  double max_delivered_fall = 0.50; ///< The delivered rate may fall by this share of the stage before.
+  std::uint64_t min_events = 1'000; ///< Fewer events in a stage say nothing about its health.
+};
+
+/// `[drills]`: which drills run by themselves.
+struct drills_config {
+  std::vector<std::string> schedule{"blank-config"}; ///< Names; may be empty.
+  std::chrono::milliseconds every{24 * 3'600'000};   ///< Each of them this often.
+};
+
+/// `[heartbeat]`: the node's own job, which proves the whole way.
+struct heartbeat_config {
+  bool enabled = true;
+  std::chrono::milliseconds every{60'000};
+};
+
 /// One of `[[jobs.job]]`, as it is written: `load_declared_jobs` checks it.
 struct declared_job {
   std::string path; ///< `jobs.job[3]`, for problems.
@@ -187,6 +243,12 @@ struct node_config {
   std::chrono::milliseconds drain_deadline{30'000}; ///< `[shutdown] drain`; what is left stays on disk.
   log_config log;
   thread_config threads;
+  publication_config publication; ///< `[config]`
+  forwarding_source_config forwarding;
+  guard_settings guards;
+  rollout_config rollout;
+  drills_config drills;
+  heartbeat_config heartbeat;
   std::string job_file; ///< `[jobs] file`, joined; empty: none.
   std::vector<declared_job> jobs;
 };
@@ -245,6 +307,10 @@ loaded_node load_node(const std::string& path, const config_world& world, config
 loaded_node_config load_node_config(const std::string& path, const config_world& world);
 /// The same for a text, with relative paths relative to `folder`.
 loaded_node_config parse_node_config(std::string_view text, const std::string& folder, const config_world& world);
+
+/// How many jobs this node reads at most, whatever it admits: one for each KiB of `limits.memory`. More than
+/// `limits.buffers`, so that a config that is too large for the node is held and shown instead of unreadable.
+std::uint64_t readable_jobs(const limits_config& limits) noexcept;
 
 /// What destinations of declared jobs, or of the job API, must keep to.
 destination_rules rules_for_destinations(const node_config& config, job_origin origin);

@@ -75,7 +75,7 @@ class disk {
     read,             ///< Must exist.
     read_write,       ///< Must exist.
     create,           ///< Read and write; made when missing, kept when there.
-    create_exclusive, ///< Read and write; `EEXIST` when there.
+    create_exclusive, ///< Read and write, for this user alone (0600); `EEXIST` when there.
   };
   struct space {
     std::uint64_t total = 0;

@@ -44,7 +44,7 @@ std::error_code open_descriptor(const std::string& path, int flags, int& fd) {
   if (path.find('\0') != std::string::npos)
     return error_of(EINVAL);
   do {
-    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0640);
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, (flags & O_EXCL) != 0 ? 0600 : 0640);
   } while (fd < 0 && errno == EINTR);
   return fd < 0 ? error_of(errno) : std::error_code{};
 }
