@@ -27,6 +27,10 @@ struct pending_body {
   std::uint64_t digest = 0;
   std::uint64_t received_ns = 0;
   std::shared_ptr<const sender> from;
+  std::shared_ptr<const void> under_way;
+  std::shared_ptr<delay_metrics> delays;
+  std::shared_ptr<clock_source> clock;
+  std::chrono::steady_clock::time_point began;
 };
 
 ingest_answer not_stored(const answer_context& context) {
@@ -82,8 +86,10 @@ void conclude(const pending_body& body, receipt& settled) {
   auto account = std::make_shared<body_account>();
   account->batch = final ? body.id : batch_id{};
   account->meta = account_of(body, settled, answer, final);
-  account->finish = [respond = body.respond, context = body.context, answer = std::move(answer)](bool durable) {
-    respond(durable ? answer : not_stored(context));
+  account->finish = [body, answer = std::move(answer)](bool durable) {
+    if (durable && answer.status == 200)
+      body.delays->ingest_durable.Observe(std::chrono::duration<double>(body.clock->steady() - body.began).count());
+    body.respond(durable ? answer : not_stored(body.context));
   };
   body.directory->writer().tell(std::move(account)); // dies unsettled if there is no writer: 503
 }
@@ -226,6 +232,10 @@ void intake::accept(ingest_body body) {
   pending.digest = digest;
   pending.received_ns = wall_ns(parts_.world);
   pending.from = body.from;
+  pending.under_way = parts_.under_way->enter(body.from->token, body.bytes->size());
+  pending.delays = parts_.delays;
+  pending.clock = parts_.world.clock;
+  pending.began = parts_.world.clock->steady();
   auto next = std::make_shared<batch>();
   next->bytes = std::move(body.bytes);
   next->dataset = body.dataset;

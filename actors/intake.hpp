@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "actors/bodies_under_way.hpp"
 #include "actors/credentials.hpp"
 #include "actors/node_directory.hpp"
 #include "actors/sources/ingest.hpp"
@@ -13,6 +14,7 @@
 #include "messages/environment.hpp"
 #include "messages/node_status.hpp"
 #include "store/store.hpp"
+#include "telemetry/delay_metrics.hpp"
 #include "telemetry/role_metrics.hpp"
 
 namespace weir {
@@ -26,6 +28,8 @@ struct intake_parts {
   std::shared_ptr<credit_window> memory;     ///< In-flight budget, for all bodies together.
   std::shared_ptr<credit_window> on_the_way; ///< Bodies between the sources and the shards.
   std::shared_ptr<forwarder_metrics> metrics;
+  std::shared_ptr<bodies_under_way> under_way;
+  std::shared_ptr<delay_metrics> delays;
   double sender_share = 0.25; ///< Of `memory` for one sender that is not the platform itself.
 };
 

@@ -1,6 +1,7 @@
 #include "supervisors/node.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include <caf/all.hpp>
@@ -130,14 +131,42 @@ void node::make_shared_parts() {
   door.memory = memory_;
   door.on_the_way = on_the_way_;
   door.metrics = part(metrics_, metrics_->forwarder);
+  door.under_way = under_way_;
+  door.delays = part(metrics_, metrics_->delays);
   door.sender_share = config.limits.tenant_share;
   intake_ = std::make_shared<intake>(std::move(door));
 }
 
+namespace {
+
+constexpr std::size_t accounts_per_scrape = 20'000; // under 1 ms of the store's lock
+
+void show_destinations(pusher_metrics& metrics, const std::vector<push_policy::destination_report>& troubled,
+                       std::uint64_t parked) {
+  using push_policy::destination_health;
+  std::array<std::uint64_t, destination_trouble_count> counts{};
+  std::uint64_t failing_jobs = parked;
+  for (const auto& x : troubled) {
+    const auto trouble = x.health == destination_health::open   ? destination_trouble::open
+                         : x.health == destination_health::slow ? destination_trouble::slow
+                                                                : destination_trouble::failing;
+    ++counts[static_cast<std::size_t>(trouble)];
+    if (trouble != destination_trouble::slow)
+      failing_jobs += x.waiting + x.in_flight;
+  }
+  for (std::size_t i = 0; i < destination_trouble_count; ++i)
+    metrics.troubled_destinations[static_cast<destination_trouble>(i)].Set(static_cast<double>(counts[i]));
+  metrics.failing_jobs.Set(static_cast<double>(failing_jobs));
+}
+
+} // namespace
+
 /// What nobody pushes into a metric is looked up when somebody asks.
 void node::show_before_scrapes() {
-  metrics_->registry.before_scrape([all = metrics_.get(), store = store_, board = board_] {
+  metrics_->registry.before_scrape([all = metrics_.get(), store = store_, board = board_, pushes = pushes_] {
     all->buffer.known.Set(static_cast<double>(store->used().buffers));
+    all->store.unbalanced_accounts.Set(static_cast<double>(store->unbalanced_accounts(accounts_per_scrape)));
+    std::uint64_t parked_buffers = 0;
     for (const auto& x : mailbox_gauge::summarize())
       for (std::size_t i = 0; i < mailbox_owner_count; ++i)
         if (const auto owner = static_cast<mailbox_owner>(i); name_of(owner) == x.role) {
@@ -149,7 +178,10 @@ void node::show_before_scrapes() {
         if (const auto name = static_cast<supervisor_name>(i); name_of(name) == x.supervisor) {
           count_up_to(all->supervisor.restarts[name], static_cast<double>(x.restarts));
           all->supervisor.parked[name].Set(static_cast<double>(x.parked));
+          if (name == supervisor_name::buffers)
+            parked_buffers = x.parked;
         }
+    show_destinations(all->pusher, pushes->troubled(), parked_buffers);
   });
 }
 
@@ -268,6 +300,7 @@ child_spec node::buffers_child() {
             child.store = store_;
             child.directory = directory_;
             child.metrics = part(metrics_, metrics_->buffer);
+            child.delays = part(metrics_, metrics_->delays);
             child.snapshot = snapshot();
             child.began = began_;
             auto made = system_.spawn(buffers, std::move(parts));

@@ -71,6 +71,7 @@ class node {
   const store::segmented_store& store() const { return *store_; }
   store::usage store_usage() const { return store_->used(); }
   const node_status& status() const { return *status_; }
+  std::map<std::string, bodies_under_way::counts> bodies_on_their_way() const { return under_way_->all(); }
   credit_window::limits memory_in_flight() const { return memory_->used(); }
   std::vector<push_policy::destination_report> destinations() const { return pushes_->troubled(); }
   /// Buffers that crashed too often and wait for `unpark`; at most `limit`.
@@ -123,6 +124,7 @@ class node {
   std::shared_ptr<buffer_admission> admission_;
   std::shared_ptr<push_overview> pushes_;
   std::shared_ptr<supervision_board> board_;
+  std::shared_ptr<bodies_under_way> under_way_ = std::make_shared<bodies_under_way>();
   std::shared_ptr<intake> intake_;
   supervisor_actor root_;
   mutable std::mutex mutex_;

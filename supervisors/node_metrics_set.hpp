@@ -1,5 +1,6 @@
 #pragma once
 
+#include "telemetry/delay_metrics.hpp"
 #include "telemetry/http_metrics.hpp"
 #include "telemetry/metrics.hpp"
 #include "telemetry/node_metrics.hpp"
@@ -14,6 +15,7 @@ struct node_metrics_set {
   receiver_metrics receiver{registry.families()};
   shard_metrics shard{registry.families()};
   store_metrics store{registry.families()};
+  delay_metrics delays{registry.families()};
   buffer_metrics buffer{registry.families()};
   pusher_metrics pusher{registry.families()};
   ingest_metrics ingest{registry.families()};
