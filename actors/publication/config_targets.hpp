@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "messages/interfaces.hpp"
@@ -17,7 +18,8 @@ struct rollout_health {
   std::uint64_t not_entitled = 0;   ///< Dropped by forwarders and by receivers.
   std::uint64_t shed = 0;           ///< By receivers and shards, for any reason.
   std::uint64_t delivered = 0;      ///< Committed to destinations.
-  std::uint64_t refused_bodies = 0; ///< Answered 429 or 503.
+  std::uint64_t bodies = 0;         ///< Taken by forwarders.
+  std::uint64_t refused_bodies = 0; ///< Answered 429 or 503 as a whole; not in `bodies`.
 };
 
 /// The node as the config publisher needs it: who is offered a config, and what happens around it.
@@ -49,6 +51,15 @@ class config_targets {
   virtual snapshot_ptr in_force() const = 0;
 
   virtual rollout_health health() const = 0;
+
+  /// By which version each instance works now, by index; empty: not known. Needed where a publisher is restarted in the
+  /// middle of a rollout.
+  virtual std::vector<config_version> receiver_versions() const { return {}; }
+  virtual std::vector<config_version> forwarder_versions() const { return {}; }
+
+  /// Bytes, or events, accepted per job since ever. Compared day by day, so that a change is also judged by how much of
+  /// yesterday's traffic it concerns. Asked once an hour. Empty: changes are judged by entries alone.
+  virtual std::vector<std::pair<job_id, std::uint64_t>> traffic() const { return {}; }
 };
 
 /// What the source of the forwarding config says now: `[[jobs]]` and the job file, or an external generator.

@@ -49,7 +49,8 @@ constexpr const char* layout =
     "id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
     "version INTEGER NOT NULL, hash TEXT NOT NULL, result TEXT NOT NULL, text TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS held("
-    "hash BLOB PRIMARY KEY, difference BLOB NOT NULL, reasons TEXT NOT NULL, text TEXT NOT NULL, parent INTEGER NOT NULL,"
+    "hash BLOB PRIMARY KEY, difference BLOB NOT NULL, reasons TEXT NOT NULL, text TEXT NOT NULL, parent INTEGER NOT "
+    "NULL,"
     "since_ns INTEGER NOT NULL, who TEXT NOT NULL, changes BLOB NOT NULL, rejected INTEGER NOT NULL,"
     "approved_by TEXT, approved_ns INTEGER, expires_ns INTEGER);"
     "CREATE TABLE IF NOT EXISTS frozen("
@@ -108,7 +109,8 @@ std::vector<std::string> split(std::string_view text) {
 
 } // namespace
 
-/// A prepared statement; finalized when it goes. Positions count from 1 for values and from 0 for columns, as in SQLite.
+/// A prepared statement; finalized when it goes. Positions count from 1 for values and from 0 for columns, as in
+/// SQLite.
 class config_history::statement {
  public:
   statement(config_history& owner, const char* sql) : owner_(owner) {
@@ -136,9 +138,7 @@ class config_history::statement {
       sqlite3_bind_blob64(handle_, ++bound_, x.data() == nullptr ? "" : x.data(), x.size(), SQLITE_TRANSIENT);
     return *this;
   }
-  statement& bind(const content_hash& x) {
-    return bind_blob({reinterpret_cast<const char*>(x.data()), x.size()});
-  }
+  statement& bind(const content_hash& x) { return bind_blob({reinterpret_cast<const char*>(x.data()), x.size()}); }
   statement& bind_null() {
     ++bound_;
     return *this;
@@ -283,9 +283,10 @@ bool config_history::add_version(const version_row& row, std::string_view conten
   }
   compressed.resize(size);
   return together([&] {
-    statement add{*this,
-                  "INSERT INTO versions(version, parent, content_hash, created_ns, finished_ns, why, who, outcome, text,"
-                  "entries, jobs, content) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"};
+    statement add{
+        *this,
+        "INSERT INTO versions(version, parent, content_hash, created_ns, finished_ns, why, who, outcome, text,"
+        "entries, jobs, content) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"};
     add.bind(number(row.version)).bind(number(row.parent)).bind(row.content).bind(nanoseconds(row.created));
     add.bind(nanoseconds(row.finished)).bind(row.why).bind(row.who).bind(name_of(row.outcome)).bind(row.text);
     add.bind(row.entries).bind(row.jobs).bind_blob(compressed);
@@ -342,9 +343,10 @@ std::optional<version_row> config_history::one_version(statement& rows) {
 }
 
 std::vector<version_row> config_history::versions(std::size_t limit, config_version before) {
-  statement rows{*this, fmt::format("SELECT {} FROM versions WHERE ?1 = 0 OR version < ?1 ORDER BY version DESC LIMIT ?2",
-                                    version_columns)
-                            .c_str()};
+  statement rows{*this,
+                 fmt::format("SELECT {} FROM versions WHERE ?1 = 0 OR version < ?1 ORDER BY version DESC LIMIT ?2",
+                             version_columns)
+                     .c_str()};
   rows.bind(number(before)).bind(std::uint64_t{limit});
   std::vector<version_row> found;
   while (auto row = one_version(rows))
@@ -384,9 +386,9 @@ config_version config_history::last_version() {
 
 std::optional<version_row> config_history::in_force_at(wall_point at) {
   for (const char* which : {"finished_ns <= ? ORDER BY version DESC", "finished_ns > ? ORDER BY version"}) {
-    statement rows{*this, fmt::format("SELECT {} FROM versions WHERE outcome = 'complete' AND {} LIMIT 1",
-                                      version_columns, which)
-                              .c_str()};
+    statement rows{
+        *this, fmt::format("SELECT {} FROM versions WHERE outcome = 'complete' AND {} LIMIT 1", version_columns, which)
+                   .c_str()};
     rows.bind(nanoseconds(at));
     if (auto row = one_version(rows))
       return row;
