@@ -3,6 +3,7 @@
 #include <caf/all.hpp>
 
 #include "actors/buffer_records.hpp"
+#include "actors/buffer_steps.hpp"
 #include "actors/guard_rails.hpp"
 #include "actors/object_assembly.hpp"
 #include "actors/object_name.hpp"
@@ -12,24 +13,16 @@
 
 namespace weir {
 
-namespace {
-
-using buffer_self = bounded_pointer<buffer_actor, buffer_state>;
-
-constexpr std::size_t max_blocks_of_cut = 100'000; // the job API's record limit, one event a block
-constexpr std::size_t blocks_of_window = 256;
-constexpr std::uint64_t window_bytes = 256 << 10;
-constexpr std::chrono::seconds write_patience{60};
-constexpr std::chrono::seconds upkeep_step{30};
-constexpr std::chrono::seconds retry_after_dead_end{60};
-
-void rest(buffer_self self);
+std::optional<job_settings> pushed(buffer_self self) {
+  auto settings = self->state.parts.snapshot->find_job(self->state.parts.job);
+  return settings && settings->entitled() ? settings : std::nullopt;
+}
 
 void want_push(buffer_self self) {
   auto& state = self->state;
-  const auto settings = state.parts.snapshot->find_job(state.parts.job);
-  if (!settings || !settings->enabled) {
-    rest(self); // on hold: kept, not pushed; once it is back, the shard says so
+  const auto settings = pushed(self);
+  if (!settings) {
+    rest(self); // kept, not pushed; once it is back, the shard says so
     return;
   }
   push_wanted wanted;
@@ -44,13 +37,34 @@ void want_push(buffer_self self) {
   state.parts.directory->pusher().tell(std::move(wanted));
 }
 
-/// Nothing more to push now: the shard tells when there is.
 void rest(buffer_self self) {
   auto& state = self->state;
   state.wanted = false;
   state.idle_since = self->clock().now();
   state.parts.directory->shard(state.parts.directory->shard_of(state.parts.job)).tell(backlog_taken{state.parts.job});
 }
+
+void tell_freed(buffer_self self, std::uint64_t bytes) {
+  auto& state = self->state;
+  if (bytes > 0)
+    state.parts.directory->shard(state.parts.directory->shard_of(state.parts.job))
+        .tell(space_freed{state.parts.job, bytes});
+}
+
+std::uint64_t bytes_ending_in(buffer_self self, const sequence_range& range) {
+  std::uint64_t sum = 0;
+  for (const auto& x : self->state.parts.store->blocks(self->state.parts.job, max_blocks_of_cut, range))
+    if (x.range.end() <= range.end())
+      sum += x.record_bytes;
+  return sum;
+}
+
+namespace {
+
+constexpr std::size_t blocks_of_window = 256;
+constexpr std::uint64_t window_bytes = 256 << 10;
+constexpr std::chrono::seconds upkeep_step{30};
+constexpr std::chrono::seconds retry_after_dead_end{60};
 
 /// What the open cut is after a record took effect; asks for the next part, or rests.
 void go_on(buffer_self self) {
@@ -61,48 +75,6 @@ void go_on(buffer_self self) {
     want_push(self);
   else
     rest(self);
-}
-
-void tell_freed(buffer_self self, std::uint64_t bytes) {
-  auto& state = self->state;
-  if (bytes > 0)
-    state.parts.directory->shard(state.parts.directory->shard_of(state.parts.job))
-        .tell(space_freed{state.parts.job, bytes});
-}
-
-/// Disk bytes of the blocks that end with `range`.
-std::uint64_t bytes_ending_in(buffer_self self, const sequence_range& range) {
-  std::uint64_t sum = 0;
-  for (const auto& x : self->state.parts.store->blocks(self->state.parts.job, max_blocks_of_cut, range))
-    if (x.range.end() <= range.end())
-      sum += x.record_bytes;
-  return sum;
-}
-
-/// Makes records durable, then does `next`; an error goes to `answer`.
-template <class Promise, class Next>
-void write(buffer_self self, std::vector<store::append_record> records, Promise answer, Next next) {
-  auto writer = self->state.parts.directory->writer();
-  if (!writer) {
-    answer.deliver(make_error(errc::store_failed, "the store writer is being restarted"));
-    return;
-  }
-  auto group = std::make_shared<record_group>();
-  group->records = std::move(records);
-  self->state.writing = true;
-  self->request(writer.actor, write_patience, std::move(group))
-      .then(
-          [self, next](recorded) mutable {
-            self->state.writing = false;
-            next();
-          },
-          [self, answer](caf::error& why) mutable {
-            self->state.writing = false;
-            // Whether the record is durable is the store's to say.
-            const auto job = self->state.parts.store->job(self->state.parts.job);
-            self->state.open = job ? job->open_cut : std::nullopt;
-            answer.deliver(std::move(why));
-          });
 }
 
 /// What the object will measure, if that can be told before it is assembled.
@@ -120,8 +92,8 @@ std::optional<std::uint64_t> length_of(buffer_self self, const sequence_range& c
 
 lease_ptr make_lease(buffer_self self, const proto::Cut& part, caf::error& why) {
   auto& state = self->state;
-  const auto settings = state.parts.snapshot->find_job(state.parts.job);
-  if (!settings || !settings->enabled) {
+  const auto settings = pushed(self);
+  if (!settings) {
     rest(self);
     why = make_error(errc::not_found, "on hold");
     return nullptr;
@@ -145,7 +117,40 @@ lease_ptr make_lease(buffer_self self, const proto::Cut& part, caf::error& why) 
 
 using lease_promise = caf::typed_response_promise<lease_ptr>;
 
+/// Whether damage took every block of the part that is next: its events are set aside and counted, and there
+/// is nothing to push.
+bool is_lost(buffer_self self) {
+  const auto& state = self->state;
+  return state.parts.store->blocks(state.parts.job, 1, range_of(next_part(*state.open))).empty();
+}
+
+void give_lease(buffer_self self, lease_promise answer);
+
+/// Ends the part that is next without an object, and goes on with the one behind it.
+void drop_lost_part(buffer_self self, lease_promise answer) {
+  const auto range = range_of(next_part(*self->state.open));
+  write(self, {trim_record(self->state.parts.job, range, proto::Trim::SET_ASIDE)}, answer,
+        [self, answer, range]() mutable {
+          auto& mine = self->state;
+          log::error("cut-set-aside",
+                     "job {}: all blocks of events {}-{} are damaged and set aside; no object is pushed",
+                     number(mine.parts.job), range.first, range.end() - 1);
+          const auto job = mine.parts.store->job(mine.parts.job);
+          mine.open = job ? job->open_cut : std::nullopt;
+          if (mine.open) {
+            give_lease(self, std::move(answer));
+            return;
+          }
+          rest(self);
+          answer.deliver(make_error(errc::not_found, "all blocks of the cut were set aside"));
+        });
+}
+
 void give_lease(buffer_self self, lease_promise answer) {
+  if (is_lost(self)) {
+    drop_lost_part(self, std::move(answer));
+    return;
+  }
   caf::error why;
   if (auto made = make_lease(self, next_part(*self->state.open), why))
     answer.deliver(std::move(made));
@@ -172,8 +177,8 @@ caf::expected<std::optional<cut_plan>> plan(buffer_self self) {
 
 void make_cut(buffer_self self, lease_promise answer) {
   auto& state = self->state;
-  const auto now_wanted = state.parts.snapshot->find_job(state.parts.job);
-  if (!now_wanted || !now_wanted->enabled) {
+  const auto settings = pushed(self);
+  if (!settings) {
     rest(self);
     answer.deliver(make_error(errc::not_found, "on hold"));
     return;
@@ -201,8 +206,7 @@ void make_cut(buffer_self self, lease_promise answer) {
   cut.set_first(chosen.range.first);
   cut.set_count(chosen.range.count);
   cut.set_revision(chosen.revision);
-  if (const auto settings = state.parts.snapshot->find_job(state.parts.job))
-    cut.set_destination_fingerprint(settings->destination_fingerprint);
+  cut.set_destination_fingerprint(settings->destination_fingerprint);
   cut.set_object_name(object_file_name(state.parts.job, chosen.range, first->meta.received_first_ns(),
                                        last->meta.received_last_ns(), false));
   std::uint64_t raw = 0;
@@ -255,12 +259,26 @@ caf::result<window_ptr> read(buffer_self self, const read_window& x) {
       return std::move(read.error());
     }
     bytes += read->payload.size();
+    if (x.from == x.cut.first && window->empty())
+      state.first_received_ns = read->meta.received_first_ns();
     window->push_back(std::move(*read));
   }
   return window;
 }
 
 using done_promise = caf::typed_response_promise<recorded>;
+
+/// An object is committed: how long its first event took. By the wall clock, because a restart may lie between.
+void note_delay(buffer_state& state) {
+  const auto since = std::exchange(state.first_received_ns, 0);
+  const auto settings = state.parts.snapshot->find_job(state.parts.job);
+  const auto& datasets = state.parts.snapshot->datasets;
+  if (since == 0 || !settings || settings->dataset >= datasets.size())
+    return;
+  const auto now = wall_ns(state.parts.world);
+  state.parts.delays->delivered(datasets[settings->dataset].name,
+                                now > since ? static_cast<double>(now - since) / 1e9 : 0.0);
+}
 
 caf::result<recorded> commit(buffer_self self, const commit_cut& x) {
   auto& state = self->state;
@@ -272,6 +290,7 @@ caf::result<recorded> commit(buffer_self self, const commit_cut& x) {
         [self, answer, freed]() mutable {
           auto& mine = self->state;
           mine.parts.metrics->commits.Increment();
+          note_delay(mine);
           mine.dead_in_a_row = 0;
           mine.trouble.clear();
           tell_freed(self, freed);
@@ -348,62 +367,13 @@ caf::result<recorded> rename(buffer_self self, const rename_cut& x) {
   return answer;
 }
 
-/// Removes what is older than the job may keep it, oldest first, whole blocks or the whole open cut.
-void expire(buffer_self self) {
-  auto& state = self->state;
-  const auto now = careful_wall_ns(state.parts.world, state.parts.began) / 1'000'000'000;
-  const auto max_age = static_cast<std::uint64_t>(state.parts.settings.max_age.count());
-  if (state.writing || now < max_age)
-    return;
-  auto expired = expired_range(*state.parts.store, state.parts.job, state.open, now - max_age);
-  if (!expired)
-    return;
-  const auto freed = bytes_ending_in(self, *expired);
-  const auto range = *expired;
-  // What the open cut held, the shard has counted off already.
-  const auto of_cut = state.open && generation{state.open->generation()} == range.generation
-                          ? std::min(range.end(), state.open->first() + state.open->count()) - range.first
-                          : 0;
-  auto ignored = self->make_response_promise<recorded>();
-  write(self, {trim_record(state.parts.job, range, proto::Trim::EXPIRED)}, ignored,
-        [self, range, freed, of_cut]() mutable {
-          auto& mine = self->state;
-          log::error("events-expired", "job {}: {} events expired undelivered after {} s", number(mine.parts.job),
-                     range.count, mine.parts.settings.max_age.count());
-          mine.parts.metrics->expired_events.Increment(static_cast<double>(range.count));
-          mine.parts.directory->shard(mine.parts.directory->shard_of(mine.parts.job))
-              .tell(cut_made{mine.parts.job, range.count - std::min(of_cut, range.count), 0});
-          tell_freed(self, freed);
-          const auto job = mine.parts.store->job(mine.parts.job);
-          mine.open = job ? job->open_cut : std::nullopt;
-          if (!mine.wanted)
-            rest(self);
-        });
-}
-
-/// Removes dead letters that somebody had time enough to look at.
-void expire_dead_letters(buffer_self self) {
-  auto& state = self->state;
-  const auto now = careful_wall_ns(state.parts.world, state.parts.began);
-  const auto age = static_cast<std::uint64_t>(std::chrono::nanoseconds{state.parts.settings.dead_letter_age}.count());
-  if (state.writing || now < age)
-    return;
-  auto expired = expired_dead_letters(*state.parts.store, state.parts.job, now - age);
-  if (expired.records.empty())
-    return;
-  auto ignored = self->make_response_promise<recorded>();
-  const auto letters = expired.records.size();
-  write(self, std::move(expired.records), ignored, [self, letters, bytes = expired.bytes]() mutable {
-    log::warn("dead-letters-expired", "job {}: {} dead letters were removed after {} s", number(self->state.parts.job),
-              letters, self->state.parts.settings.dead_letter_age.count());
-    self->state.parts.metrics->expired_dead_letters.Increment(static_cast<double>(letters));
-    tell_freed(self, bytes);
-  });
-}
-
 void keep_up(buffer_self self) {
   auto& state = self->state;
   self->delayed_send(self, upkeep_step, upkeep_tick{});
+  if (state.removing) {
+    remove(self);
+    return;
+  }
   expire(self);
   expire_dead_letters(self);
   if (state.wanted) {
@@ -423,7 +393,7 @@ buffer_actor::behavior_type buffer(buffer_self self, buffer_parts parts) {
   if (const auto job = state.parts.store->job(state.parts.job))
     state.open = job->open_cut;
   state.idle_since = self->clock().now();
-  self->delayed_send(self, upkeep_step, upkeep_tick{});
+  self->send(self, upkeep_tick{}); // it may have been woken for what is too old
   // Whoever starts one has something for it; after a crash, nobody else would remind it.
   want_push(self);
   return {
@@ -439,9 +409,16 @@ buffer_actor::behavior_type buffer(buffer_self self, buffer_parts parts) {
       [self](const rename_cut& x) { return rename(self, x); },
       [self](const push_health& x) { self->state.trouble = x.error; },
       [self](const snapshot_ptr& snapshot) {
-        self->state.parts.snapshot = snapshot;
-        if (self->state.open)
+        auto& mine = self->state;
+        mine.parts.snapshot = snapshot;
+        if (snapshot->find_job(mine.parts.job))
+          mine.removing.reset();
+        if (mine.open)
           want_push(self);
+      },
+      [self](const remove_events& x) {
+        self->state.removing = x;
+        remove(self);
       },
       [self](upkeep_tick) { keep_up(self); },
   };

@@ -12,6 +12,7 @@ namespace weir {
 namespace {
 
 constexpr std::size_t max_expired_blocks = 10'000;
+constexpr std::size_t max_blocks_of_cut = 100'001; // an open cut goes whole; one more, to be seen whole
 constexpr std::size_t max_expired_letters = 64;
 
 } // namespace
@@ -113,7 +114,7 @@ std::optional<sequence_range> expired_range(const store::segmented_store& store,
                                             const std::optional<proto::Cut>& open, std::uint64_t before_seconds) {
   std::optional<sequence_range> result;
   const auto open_end = open ? open->first() + open->count() : 0;
-  for (const auto& x : store.blocks(job, max_expired_blocks)) {
+  for (const auto& x : store.blocks(job, open ? max_blocks_of_cut : max_expired_blocks)) {
     // The first event of the next block came after the last of this one: a block is old when its
     // own first event and with it, to within a linger, its last one is.
     if (x.arrival_seconds >= before_seconds)
@@ -126,6 +127,23 @@ std::optional<sequence_range> expired_range(const store::segmented_store& store,
   }
   if (result && open && number(result->generation) == open->generation() && result->end() < open_end)
     return std::nullopt;
+  return result;
+}
+
+std::optional<std::uint64_t> oldest_dead_letter_ns(const store::segmented_store& store, job_id job) {
+  const auto oldest = store.dead_letters(job, 1);
+  if (oldest.empty())
+    return std::nullopt;
+  const auto letter = store.read(job, oldest.front().range, true);
+  return letter ? std::optional{letter->meta.dead_at_ns()} : std::nullopt;
+}
+
+expired_letters all_dead_letters(const store::segmented_store& store, job_id job) {
+  expired_letters result;
+  for (const auto& x : store.dead_letters(job, max_expired_letters)) {
+    result.records.push_back(trim_record(job, x.range, proto::Trim::DEAD_EXPIRED));
+    result.bytes += x.record_bytes;
+  }
   return result;
 }
 

@@ -37,8 +37,11 @@ caf::expected<std::vector<store::append_record>> dead_letter_records(const store
                                                                      const proto::Cut& part, int status,
                                                                      const std::string& reason, std::uint64_t at_ns);
 
+/// Of `expired_range`: as if everything had expired.
+constexpr std::uint64_t of_any_age = ~std::uint64_t{0};
+
 /// The oldest events that arrived before `before_seconds`, as one range of one generation; of an open
-/// cut all parts that are left or none. At most 10,000 blocks at a time.
+/// cut all parts that are left or none. At most 10,000 blocks at a time, or those of the open cut.
 std::optional<sequence_range> expired_range(const store::segmented_store& store, job_id job,
                                             const std::optional<proto::Cut>& open, std::uint64_t before_seconds);
 
@@ -47,6 +50,13 @@ struct expired_letters {
   std::vector<store::append_record> records;
   std::uint64_t bytes = 0; ///< On disk.
 };
+
+/// When the oldest dead letter of a job was made, wall clock, in ns. Reads it; nothing if there is none or it
+/// cannot be read at present.
+std::optional<std::uint64_t> oldest_dead_letter_ns(const store::segmented_store& store, job_id job);
+
+/// The oldest dead letters of a job, whatever their age; at most 64 at once.
+expired_letters all_dead_letters(const store::segmented_store& store, job_id job);
 
 /// The oldest dead letters of a job that were made before `before_ns`, wall clock; at most 64 at once. Reads
 /// those, and one more.

@@ -124,6 +124,13 @@ void take_blocks(pusher_self self, job_id job, const std::vector<store::block_by
   // Blocks that were set aside leave a gap; a window without any means that only gaps are left.
   if (blocks.empty() || push.assembly->next() >= push.leased->cut.end())
     push.assembly->finish(*state.tools);
+  if (push.assembly->done() && push.assembly->events() == 0) {
+    // Nothing of the cut is left. The buffer ends it without an object when it is asked again.
+    push.broken = true;
+    push.trouble = "all blocks of the cut were set aside";
+    state.parts.world.network->cancel(push.upload);
+    return;
+  }
   supply(self, job);
 }
 

@@ -82,6 +82,11 @@ struct space_freed {
 struct backlog_taken {
   job_id job{};
 };
+/// From a buffer's supervisor: the job is gone from the config and its time is over; remove what it has.
+/// Taken back by a snapshot that has the job again.
+struct remove_events {
+  bool deleted = false; ///< Its owner deleted it, dead letters go with it; else its time on hold is over.
+};
 /// From a buffer to its supervisor: I am idle. It is told to exit unless more was asked of it meanwhile.
 struct leaving {
   job_id job{};
@@ -175,6 +180,8 @@ using buffer_actor = caf::typed_actor<
     caf::replies_to<rename_cut>::with<recorded>, caf::reacts_to<push_health>,
     // From its supervisor: the job's settings changed or it is on hold.
     caf::reacts_to<snapshot_ptr>,
+    // From its supervisor: nobody wants the job's events any more.
+    caf::reacts_to<remove_events>,
     // Own timer.
     caf::reacts_to<upkeep_tick>>;
 
@@ -217,8 +224,8 @@ using buffers_actor = caf::typed_actor<
     caf::reacts_to<snapshot_ptr>,
     // From an operator: a parked buffer may try again. Errors: not_found, refused (it is not parked).
     caf::replies_to<unpark_child>::with<order_done>, caf::replies_to<list_children>::with<children_status>,
-    // Own timer.
-    caf::reacts_to<child_timer>>;
+    // Own timers.
+    caf::reacts_to<child_timer>, caf::reacts_to<upkeep_tick>>;
 
 // -- what the pointers hold -------------------------------------------------------------------
 
@@ -322,6 +329,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::cut_made)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::space_freed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::backlog_taken)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::leaving)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::remove_events)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::read_window)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::commit_cut)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(weir::refuse_cut)

@@ -322,6 +322,22 @@ const dead_letter* log_state::find_dead(job_id job, const sequence_range& range)
   return nullptr;
 }
 
+std::optional<job_glance> log_state::glance_at(slot job) const {
+  job_glance x;
+  x.job = job_id{index.jobs().at(job).job};
+  x.buffered_events = accounts.buffered(job);
+  x.has_cut = cuts.find(x.job) != cuts.end();
+  x.has_dead_letters = dead.find(x.job) != dead.end();
+  if (x.buffered_events == 0 && !x.has_cut && !x.has_dead_letters)
+    return std::nullopt;
+  index.visit(job, [&](const indexed_block& block) {
+    if (!block.set_aside)
+      x.oldest_ns = block.arrival_seconds * second_ns;
+    return block.set_aside;
+  });
+  return x;
+}
+
 job_state log_state::state_of(slot job) const {
   const auto& entry = index.jobs().at(job);
   job_state x;

@@ -93,6 +93,8 @@ class log_state {
   std::uint32_t arrival_seconds() const { return arrival_seconds_; }
 
   job_state state_of(slot job) const;
+  /// Nothing if the job has neither events nor a cut nor dead letters.
+  std::optional<job_glance> glance_at(slot job) const;
   bool has_buffer(slot job) const { return index.jobs().at(job).generation != 0; }
   const dead_letter* find_dead(job_id job, const sequence_range& range) const;
 
