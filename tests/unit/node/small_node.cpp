@@ -60,6 +60,8 @@ config_snapshot_ptr small_node::snapshot_of(const std::vector<small_job>& jobs) 
     settings.destination_conf = secret{fmt::format("file:///out/{}", x.id)};
     settings.field_names = x.fields;
     settings.enabled = x.enabled;
+    if (x.on_hold)
+      settings.on_hold_since = static_cast<std::uint32_t>(std::chrono::system_clock::to_time_t(clock->wall()));
     settings.max_upload_interval_seconds = static_cast<std::uint64_t>(x.interval.count());
     settings.max_upload_records = x.max_records;
     settings.max_upload_bytes = x.max_bytes;

@@ -27,6 +27,7 @@ struct small_job {
   std::uint64_t quota = 0;
   std::vector<std::string> fields{};
   bool enabled = true;
+  bool on_hold = false; ///< As the publisher leaves it in the config when it vanished.
 };
 
 /// An event as it arrived at a destination.
