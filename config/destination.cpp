@@ -344,6 +344,8 @@ parsed_destination parse_destination(std::string_view text, const destination_ru
   for (const auto& type : destination_types()) {
     if (type.scheme != scheme)
       continue;
+    if (rules.files_only && scheme != "file")
+      return {std::nullopt, "is not a file; a scratch node pushes to files in its own directory only"};
     parsed_destination result;
     result.value.emplace();
     result.error = parsed_by(type, text, rules, *result.value);

@@ -38,6 +38,7 @@ struct destination_rules {
   /// Directories nothing may be pushed to: the node's own data.
   std::vector<std::string> closed_roots;
   bool require_file_root = false; ///< For jobs that an operator did not write.
+  bool files_only = false;        ///< On a scratch node nothing leaves the machine.
 };
 
 /// Headers a customer may set at most, and the longest value: what common servers take.

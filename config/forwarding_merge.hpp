@@ -25,10 +25,12 @@ struct merge_order {
 
 struct merge_result {
   config_snapshot_ptr snapshot;
+  bool unchanged = false;          ///< Nothing differs from what is in force, which `snapshot` is: no new version.
   std::vector<job_id> put_on_hold; ///< Vanished with this version; the owner is to be told at once.
   std::vector<job_id> restored;    ///< Were on hold and are back.
-  std::vector<job_id> expired;     ///< Were on hold for longer than `hold`, and are no longer in the config.
-  std::uint64_t on_hold = 0;       ///< Of the new version.
+  /// Are no longer in the config: on hold for longer than `hold`, or of a dataset that is gone.
+  std::vector<job_id> expired;
+  std::uint64_t on_hold = 0; ///< Of the new version.
 };
 
 /// Makes a version of the candidate's jobs, but
@@ -36,11 +38,16 @@ struct merge_result {
 ///   since; when it was on hold for longer than `hold` it goes;
 /// - a job in `held` stays as it is in force, or stays away if it is not in force;
 /// - a job in `deleted` goes.
-/// A job that is in the candidate again is no longer on hold. Accounts own the zones that the
-/// candidate says, except those of held jobs. With nothing held or on hold the content is the candidate's.
+/// A job that is in the candidate again is no longer on hold. One that is on hold in the candidate (an old
+/// version that is rolled back to) counts as not in it. Accounts own the zones that the candidate says, but zones of
+/// jobs that stay as they are keep their owner. With nothing held or on hold the content is the candidate's.
 ///
-/// Costs nothing but a walk over the changed parts if the candidate can be taken as it is (nothing held,
-/// vanished or on hold, and the candidate is held by nobody else); else the tables are built anew.
+/// Costs a walk over the changed parts if the result is the candidate as it is, which nobody else holds, or the
+/// version in force as it is; otherwise the tables are built anew, about as long as reading the jobs.
 merge_result merge(merge_order order);
+
+/// The same content under another version. Costs nothing if nobody else holds the snapshot (move it in);
+/// otherwise a copy is made, about as long as reading the jobs.
+config_snapshot_ptr restamped(config_snapshot_ptr of, snapshot_identity identity);
 
 } // namespace weir

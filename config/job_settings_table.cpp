@@ -86,6 +86,20 @@ void job_settings_table::restore(settings_index at, job& into) const {
   into.max_buffer_bytes = x.max_buffer_bytes;
 }
 
+bool job_settings_table::same_settings(settings_index at, const job_settings_table& other,
+                                       settings_index other_at) const noexcept {
+  const auto& a = rows_[at];
+  const auto& b = other.rows_[other_at];
+  const auto texts = [](const job_settings_table& table, const row& x) {
+    return table.arena_.at(x.text, std::size_t{x.destination_size} + x.name_size);
+  };
+  return a.revision == b.revision && a.fingerprint == b.fingerprint && a.enabled == b.enabled
+         && a.on_hold_since == b.on_hold_since && a.max_buffer_bytes == b.max_buffer_bytes
+         && a.max_upload_bytes == b.max_upload_bytes && a.max_upload_records == b.max_upload_records
+         && a.max_upload_seconds == b.max_upload_seconds && a.destination_size == b.destination_size
+         && texts(*this, a) == texts(other, b) && *list_of_[a.field_list] == *other.list_of_[b.field_list];
+}
+
 std::size_t job_settings_table::memory_bytes() const noexcept {
   auto bytes = rows_.memory_bytes() + arena_.memory_bytes() + by_id_.memory_bytes();
   for (const auto& [list, _] : lists_) {

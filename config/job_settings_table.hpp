@@ -94,6 +94,9 @@ class job_settings_table {
   /// The settings as they were given: 0 where the default applies. For serialisation and the job API.
   void restore(settings_index at, job& into) const;
 
+  /// True if the settings say the same, on hold or not: all but the id, scope, tenant and dataset.
+  bool same_settings(settings_index at, const job_settings_table& other, settings_index other_at) const noexcept;
+
   const job_defaults& defaults() const noexcept { return defaults_; }
   std::size_t memory_bytes() const noexcept;
 

@@ -74,12 +74,19 @@ loaded_node_config parse_node_config(std::string_view text, const std::string& f
   read_log(in, root);
   read_ingest(in, root);
   read_control(in, root);
+  check_open_files(in);
   read_tokens(in, root);
   read_datasets(in, root);
   read_accounts(in, root);
   read_destinations(in, root);
+  read_publication(in, root);
+  read_forwarding(in, root);
+  read_guards(in, root);
+  read_rollout(in, root);
+  read_drills(in, root);
   read_jobs(in, root);
   root.finish();
+  confine_scratch_node(in);
   return result;
 }
 

@@ -97,6 +97,7 @@ struct limits_config {
   std::uint64_t open_block_bytes = 256ull << 20; ///< Raw bytes in open blocks of all shards; a quarter of `memory`.
   std::uint64_t in_flight_bytes = 256ull << 20;  ///< Bodies between socket and disk; a quarter of `memory`.
   double tenant_share = 0.25;                    ///< Most of the in-flight bytes one tenant may hold.
+  double tenant_buffers_share = 0.25;            ///< Of `buffers` and of their creation rate, while short of them.
   double memory_seal_at = 0.70;                  ///< Of `memory`: seal early.
   double memory_shrink_at = 0.85;                ///< Shrink credit.
   double memory_refuse_at = 0.95;                ///< Refuse ingest.
@@ -105,8 +106,6 @@ struct limits_config {
   double disk_alert_at = 0.80;                   ///< Of store or file system in use, as the two below.
   double disk_refuse_new_buffers_at = 0.90;
   double disk_refuse_appends_at = 0.95;
-  double tenant_buffers_share = 0.25;       ///< Most of `buffers` that one tenant may have …
-  std::uint32_t tenant_buffers = 250'000;   ///< … and at most so many; default that share.
   std::uint64_t window_batches = 1'000'000; ///< Deduplication window, bodies.
   std::chrono::hours window_age{24};        ///< The same, time.
 };
@@ -152,6 +151,8 @@ struct destinations_config {
   std::vector<ip_network> allow_private; ///< Networks beyond the public ones; default none.
   bool allow_insecure_http = false;      ///< `http://`
   std::vector<std::string> file_roots;   ///< See `destination_rules`.
+  /// Of a scratch node: the only directory that anything may be pushed to. Empty: this is none. No key sets it.
+  std::string scratch_root;
 };
 
 /// `[log]`
@@ -185,8 +186,9 @@ struct forwarding_source_config {
     https ///< A URL that another program serves.
   };
   source_kind source = source_kind::jobs;
-  std::string file;                       ///< `file:PATH`, joined.
-  std::string url;                        ///< `https://…`
+  std::string file;             ///< `file:PATH`, joined.
+  std::string url;              ///< `https://…`
+  std::string authorities_file; ///< PEM of who vouches for `url` instead of the system's; empty: the system's.
   std::chrono::milliseconds poll{10'000}; ///< How often file or URL is looked at.
   /// PEM of the generator's Ed25519 key. If given, a config without its signature is refused, and so the
   /// JSON form, which has none. Loaded and checked with the node's config.
@@ -274,6 +276,9 @@ struct config_world {
   std::function<std::optional<std::string>(const std::string& name)> variable; ///< Of the environment.
   /// Size of the file system that holds, or will hold, the path; 0 if that cannot be told.
   std::function<std::uint64_t(const std::string& path)> disk_bytes;
+  /// The absolute path of a scratch node's own directory; empty: the node is none. Its data goes to `data` in it
+  /// whatever the config says, its listeners must be on loopback, and it pushes to other files in it and nowhere else.
+  std::string scratch_root{};
 };
 
 /// One limit as it is in force, for `weir check` and the log at start-up.

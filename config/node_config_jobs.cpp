@@ -264,7 +264,8 @@ destination_rules rules_for_destinations(const node_config& config, job_origin o
   rules.allow_insecure_http = config.destinations.allow_insecure_http;
   rules.file_roots = config.destinations.file_roots;
   rules.closed_roots = {config.data_dir};
-  rules.require_file_root = origin == job_origin::api;
+  rules.files_only = !config.destinations.scratch_root.empty();
+  rules.require_file_root = rules.files_only || origin == job_origin::api;
   return rules;
 }
 

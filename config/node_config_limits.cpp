@@ -86,6 +86,7 @@ void read_limits(const reading& in, toml_section& root) {
   limits.in_flight_bytes = std::min(256 * mib, memory / 4);
   section.size("in_flight_bytes", limits.in_flight_bytes, {mib, memory / 2, of_memory});
   section.share("tenant_share", limits.tenant_share, {0.001, 1.0});
+  section.share("tenant_buffers_share", limits.tenant_buffers_share, {0.001, 1.0});
   section.share("memory_seal_at", limits.memory_seal_at, {0.1, 0.97});
   section.share("memory_shrink_at", limits.memory_shrink_at, {0.1, 0.98});
   section.share("memory_refuse_at", limits.memory_refuse_at, {0.1, 0.99});
@@ -142,7 +143,8 @@ void read_pusher(const reading& in, toml_section& root) {
   const auto files = in.world.machine.open_files;
   const auto most_slots = files == 0 ? 4096u : std::clamp<std::uint64_t>(files / 4, 1, 4096);
   pusher.slots = static_cast<std::uint32_t>(
-      std::min({std::uint64_t{pusher.slots}, std::uint64_t{most_slots}, limits.memory / 4 / bytes_a_slot}));
+      std::min({std::uint64_t{pusher.slots}, std::max<std::uint64_t>(1, most_slots / 4),
+                limits.memory / 4 / bytes_a_slot}));
   section.count("slots", pusher.slots,
                 {1, most_slots, files == 0 ? std::string{} : fmt::format("a quarter of {} open files", files)});
   const std::uint64_t slots = std::max(1u, pusher.slots);

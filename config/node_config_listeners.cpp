@@ -17,6 +17,8 @@ constexpr std::uint64_t kib = 1ull << 10;
 constexpr std::uint64_t mib = 1ull << 20;
 constexpr std::size_t least_secret_bytes = 16;  // 128 bits if it is random hex of 32; shorter ones are guessed
 constexpr std::size_t most_secret_bytes = 4096; // what fits into a header
+constexpr std::uint64_t files_of_store = 256;   // the store keeps no more segments open
+constexpr std::uint64_t files_of_process = 64;  // listeners, event loops, libraries, logs, databases
 
 // Bits for others than owner and group; and writing by the group.
 constexpr unsigned foreign_mode_bits = 0027;
@@ -185,7 +187,9 @@ void read_ingest(const reading& in, toml_section& root) {
   http.threads = std::max(1u, cores / 2);
   section.count("threads", http.threads, {1, std::max(4u, 4 * cores), fmt::format("four for each of {} cores", cores)});
   const auto most_connections = files == 0 ? 1'000'000 : std::max<std::uint64_t>(1, files / 2);
-  http.max_connections = static_cast<std::uint32_t>(std::min<std::uint64_t>(http.max_connections, most_connections));
+  // By default half of what it may be: uploads, operators and the store need theirs.
+  http.max_connections = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(http.max_connections, std::max<std::uint64_t>(1, most_connections / 2)));
   section.count("max_connections", http.max_connections,
                 {1, most_connections, files == 0 ? std::string{} : fmt::format("half of {} open files", files)});
   const std::uint64_t connections = std::max(1u, http.max_connections);
@@ -226,6 +230,27 @@ void read_control(const reading& in, toml_section& root) {
   if (control.listen.port != 0 && control.listen.port == http.listen.port && control.listen.host == http.listen.host)
     section.problem("listen", fmt::format("{} is the address of ingest.http already", control.listen.text()));
   section.finish();
+}
+
+void check_open_files(const reading& in) {
+  const auto& config = in.config();
+  const std::uint64_t files = in.world.machine.open_files;
+  if (files == 0)
+    return;
+  // What operators need must be left when senders and destinations have all they may have.
+  const std::uint64_t of_pusher = 2ull * config.pusher.slots; // each upload, and a connection kept for the next
+  const std::uint64_t needed =
+      config.http.max_connections + of_pusher + config.control.max_connections + files_of_store + files_of_process;
+  if (needed <= files)
+    return;
+  in.result.problems.add(
+      "ingest.http.max_connections",
+      fmt::format(
+          "{} connections with {} for {} uploads, {} of control and {} of the store and the process are {} open "
+          "files; this process may have {}; for example max_connections = {}, or a higher LimitNOFILE",
+          config.http.max_connections, of_pusher, config.pusher.slots, config.control.max_connections,
+          files_of_store + files_of_process, needed, files,
+          files > needed - config.http.max_connections ? files - (needed - config.http.max_connections) : 1));
 }
 
 void read_tokens(const reading& in, toml_section& root) {

@@ -30,9 +30,21 @@ void read_pusher(const reading& in, toml_section& root);
 void read_threads(const reading& in, toml_section& root);
 void read_log(const reading& in, toml_section& root);
 
+/// Reads `config`, `forwarding`, `guards`, `rollout`, and `drills` with `heartbeat`; after the limits.
+void read_publication(const reading& in, toml_section& root);
+void read_forwarding(const reading& in, toml_section& root);
+void read_guards(const reading& in, toml_section& root);
+void read_rollout(const reading& in, toml_section& root);
+void read_drills(const reading& in, toml_section& root);
+
 void read_ingest(const reading& in, toml_section& root);
 void read_control(const reading& in, toml_section& root);
 void read_tokens(const reading& in, toml_section& root);
+/// Whether all that may be open at once fits into the open files that the process may have.
+void check_open_files(const reading& in);
+
+/// After all sections: what a scratch node may not do; see `config_world::scratch_root`.
+void confine_scratch_node(const reading& in);
 
 void read_datasets(const reading& in, toml_section& root);
 void read_accounts(const reading& in, toml_section& root);
