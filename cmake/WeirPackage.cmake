@@ -5,6 +5,7 @@ set(files ${CMAKE_SOURCE_DIR}/scripts/package)
 
 install(TARGETS weir RUNTIME DESTINATION bin)
 install(FILES ${CMAKE_SOURCE_DIR}/config/weir.service DESTINATION /lib/systemd/system)
+install(FILES ${CMAKE_SOURCE_DIR}/config/alerts.yml ${CMAKE_SOURCE_DIR}/config/dashboard.json DESTINATION share/weir)
 install(FILES ${files}/sysusers.conf DESTINATION lib/sysusers.d RENAME weir.conf)
 install(FILES README.md CHANGELOG.md ${files}/copyright DESTINATION share/doc/weir)
 install(DIRECTORY docs/ DESTINATION share/doc/weir/docs FILES_MATCHING PATTERN "*.md" PATTERN "*.svg")

@@ -69,8 +69,25 @@ double seconds_of(const timeval& time) {
 } // namespace
 
 std::string_view name_of(overload_state state) noexcept {
-  constexpr std::string_view names[overload_state_count] = {"sealing_early",        "credit_shrunk", "refusing_ingest",
-                                                            "refusing_new_buffers", "disk_low",      "disk_full"};
+  constexpr std::string_view names[overload_state_count] = {"sealing_early",
+                                                            "credit_shrunk",
+                                                            "refusing_ingest",
+                                                            "refusing_new_buffers",
+                                                            "disk_low",
+                                                            "disk_full",
+                                                            "buffers_full",
+                                                            "buffers_paced",
+                                                            "open_blocks_full",
+                                                            "in_flight_full",
+                                                            "tenant_over_memory",
+                                                            "tenant_over_buffers",
+                                                            "connections_full",
+                                                            "control_connections_full",
+                                                            "ingest_rate_limited",
+                                                            "upload_slots_full",
+                                                            "destinations_open",
+                                                            "retries_scarce",
+                                                            "file_handles_low"};
   return names[static_cast<std::size_t>(state)];
 }
 
@@ -90,7 +107,9 @@ overload_metrics::overload_metrics(prometheus::Registry& r)
       mailbox_refused(make_counters<mailbox_owner, mailbox_owner_count>(
           r, "weir_mailbox_refused_total", "Messages refused by a mailbox at its limit.", "role")),
       memory_budget_bytes(make_gauge(r, "weir_memory_budget_bytes", "Bytes that bodies under way may take in all.")),
-      memory_in_flight_bytes(make_gauge(r, "weir_memory_in_flight_bytes", "Bytes granted to bodies under way.")) {}
+      memory_in_flight_bytes(make_gauge(r, "weir_memory_in_flight_bytes", "Bytes granted to bodies under way.")),
+      tenants_over_quota(make_counter(r, "weir_tenant_over_quota_total",
+                                      "Refusals because a tenant's share of memory or buffers was used up.")) {}
 
 void overload_metrics::set(overload_state state, bool on) {
   auto& gauge = states[state];
@@ -99,11 +118,20 @@ void overload_metrics::set(overload_state state, bool on) {
   gauge.Set(on ? 1 : 0);
 }
 
+file_handle_use file_handles() {
+  file_handle_use result{count_open_files(), 0};
+  if (rlimit limit{}; getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    result.most = static_cast<std::uint64_t>(limit.rlim_cur);
+  return result;
+}
+
 supervisor_metrics::supervisor_metrics(prometheus::Registry& r)
     : restarts(make_counters<supervisor_name, supervisor_name_count>(
         r, "weir_supervisor_restarts_total", "Children started again after a crash, by supervisor.", "supervisor")),
       parked(make_gauges<supervisor_name, supervisor_name_count>(
-          r, "weir_supervisor_parked", "Children that wait for an operator, by supervisor.", "supervisor")) {}
+          r, "weir_supervisor_parked", "Children that wait for an operator, by supervisor.", "supervisor")),
+      unclean_starts(make_gauge(r, "weir_unclean_starts",
+                                "Processes in a row before this one that were killed, crashed or lost power.")) {}
 
 std::string_view name_of(supervisor_name name) noexcept {
   constexpr std::string_view names[supervisor_name_count] = {"data", "shards", "forwarders", "buffers"};

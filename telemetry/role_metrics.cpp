@@ -22,8 +22,7 @@ forwarder_metrics::forwarder_metrics(prometheus::Registry& r)
       no_credit_bodies(make_counter(r, "weir_forwarder_no_credit_bodies_total",
                                     "Bodies refused because the receivers took no more.")),
       rejected_events(make_counters<reject_reason, reject_reason_count>(
-          r, "weir_forwarder_rejected_events_total", "Lines that were not events, by reason.", "reason")),
-      config_version(make_gauge(r, "weir_forwarder_config_version", "Forwarding config in force.")) {}
+          r, "weir_forwarder_rejected_events_total", "Lines that were not events, by reason.", "reason")) {}
 
 receiver_metrics::receiver_metrics(prometheus::Registry& r)
     : bodies(make_counter(r, "weir_receiver_bodies_total", "Routed bodies taken from forwarders.")),
@@ -31,12 +30,21 @@ receiver_metrics::receiver_metrics(prometheus::Registry& r)
       offered_events(make_counter(r, "weir_receiver_offered_events_total", "Events times the jobs that want them.")),
       not_entitled_events(make_counter(r, "weir_receiver_not_entitled_events_total",
                                        "Events that a forwarder let pass and the receiver refused.")),
-      shed_events(shed_counters(r, "weir_receiver_shed_events_total", "Events turned away before a shard, by reason.")),
-      config_version(make_gauge(r, "weir_receiver_config_version", "Forwarding config in force.")) {}
+      shed_events(shed_counters(r, "weir_receiver_shed_events_total", "Events turned away before a shard, by reason.")) {}
 
 std::string_view name_of(seal_trigger trigger) noexcept {
   constexpr std::string_view names[seal_trigger_count] = {"size", "linger", "idle", "memory"};
   return names[static_cast<std::size_t>(trigger)];
+}
+
+std::string_view name_of(buffer_level level) noexcept {
+  constexpr std::string_view names[buffer_level_count] = {"50", "80", "95"};
+  return names[static_cast<std::size_t>(level)];
+}
+
+std::string_view name_of(destination_trouble trouble) noexcept {
+  constexpr std::string_view names[destination_trouble_count] = {"failing", "slow", "open"};
+  return names[static_cast<std::size_t>(trouble)];
 }
 
 shard_metrics::shard_metrics(prometheus::Registry& r)
@@ -56,8 +64,10 @@ shard_metrics::shard_metrics(prometheus::Registry& r)
                                      duration_buckets())),
       created_buffers(
           make_counter(r, "weir_buffer_created_total", "Buffers that were opened for a job's first events.")),
-      refused_buffers(shed_counters(r, "weir_buffer_refused_total",
-                                    "Slices turned away because their job had no buffer and got none, by reason.")) {}
+      refused_buffers(shed_counters(r, "weir_buffers_refused_total",
+                                    "Slices turned away because their job had no buffer and got none, by reason.")),
+      filling_jobs(make_gauges<buffer_level, buffer_level_count>(
+          r, "weir_job_buffer_full", "Jobs whose buffer is beyond this share of its quota, in percent.", "level")) {}
 
 std::string_view name_of(write_purpose purpose) noexcept {
   constexpr std::string_view names[write_purpose_count] = {"append", "relocation"};
@@ -88,7 +98,9 @@ store_metrics::store_metrics(prometheus::Registry& r)
           make_gauge(r, "weir_store_disk_available_bytes", "Free bytes of the data directory's disk.")),
       disk_total_bytes(make_gauge(r, "weir_store_disk_total_bytes", "Size of the data directory's disk.")),
       queued_bytes(make_gauge(r, "weir_store_queued_bytes", "Bytes that wait for the writer.")),
-      recovery_seconds(make_gauge(r, "weir_store_recovery_seconds", "Duration of the last recovery.")) {}
+      recovery_seconds(make_gauge(r, "weir_store_recovery_seconds", "Duration of the last recovery.")),
+      unbalanced_accounts(
+          make_gauge(r, "weir_ledger_unbalanced", "Accounts of jobs and senders whose columns do not add up.")) {}
 
 std::string_view name_of(upload_result result) noexcept {
   constexpr std::string_view names[upload_result_count] = {"stored", "exists", "refused", "failed"};
@@ -108,7 +120,11 @@ pusher_metrics::pusher_metrics(prometheus::Registry& r)
       slots_in_use(make_gauge(r, "weir_pusher_slots_in_use", "Uploads under way.")),
       slots(make_gauge(r, "weir_pusher_slots", "Uploads allowed at a time.")),
       waiting_jobs(make_gauge(r, "weir_pusher_waiting_jobs", "Jobs that are due and wait for a slot.")),
-      open_breakers(make_gauge(r, "weir_pusher_open_breakers", "Destinations that are only probed.")) {}
+      open_breakers(make_gauge(r, "weir_pusher_open_breakers", "Destinations that are only probed.")),
+      troubled_destinations(make_gauges<destination_trouble, destination_trouble_count>(
+          r, "weir_pusher_destinations", "Destinations in trouble, at most 1,000 in all, by health.", "health")),
+      failing_jobs(make_gauge(r, "weir_jobs_failing",
+                              "Jobs that wait for a destination in trouble, or whose buffer is parked.")) {}
 
 buffer_metrics::buffer_metrics(prometheus::Registry& r)
     : known(make_gauge(r, "weir_buffer_known", "Buffers with anything in the store.")),
@@ -118,7 +134,10 @@ buffer_metrics::buffer_metrics(prometheus::Registry& r)
       passivated(make_counter(r, "weir_buffer_passivated_total", "Active buffers that became idle.")),
       cuts(make_counter(r, "weir_buffer_cuts_total", "Durable decisions what one object holds.")),
       commits(make_counter(r, "weir_buffer_commits_total", "Objects whose events were trimmed after delivery.")),
-      expired_events(make_counter(r, "weir_buffer_expired_events_total", "Events removed because of their age.")),
+      expired_events(make_counter(r, "weir_buffer_expired_events_total",
+                                  "Events removed because of their age, or because their job's hold was over.")),
+      deleted_events(make_counter(r, "weir_buffer_deleted_events_total",
+                                  "Events removed because their job's owner deleted the job.")),
       expired_dead_letters(
           make_counter(r, "weir_buffer_expired_dead_letters_total", "Dead letters removed because of their age.")) {}
 

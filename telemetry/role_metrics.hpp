@@ -19,7 +19,6 @@ struct forwarder_metrics {
   prometheus::Counter& key_reused_bodies; ///< Same key, another body: 422.
   prometheus::Counter& no_credit_bodies;
   metrics_by<prometheus::Counter, reject_reason, reject_reason_count> rejected_events;
-  prometheus::Gauge& config_version;
 
   explicit forwarder_metrics(prometheus::Registry& registry);
 };
@@ -30,7 +29,6 @@ struct receiver_metrics {
   prometheus::Counter& offered_events;
   prometheus::Counter& not_entitled_events; ///< Refused here although a forwarder let them pass.
   metrics_by<prometheus::Counter, shed_reason, shed_reason_count> shed_events;
-  prometheus::Gauge& config_version;
 
   explicit receiver_metrics(prometheus::Registry& registry);
 };
@@ -45,6 +43,16 @@ enum class seal_trigger : std::uint8_t {
 constexpr std::size_t seal_trigger_count = 4;
 std::string_view name_of(seal_trigger trigger) noexcept;
 
+/// How full a job's buffer is. Cumulative: a buffer at 96 % is beyond all three.
+enum class buffer_level : std::uint8_t { half, most, nearly_all };
+constexpr std::size_t buffer_level_count = 3;
+constexpr double share_of(buffer_level level) noexcept {
+  constexpr double shares[buffer_level_count] = {0.50, 0.80, 0.95};
+  return shares[static_cast<std::size_t>(level)];
+}
+/// In percent: "50", "80", "95".
+std::string_view name_of(buffer_level level) noexcept;
+
 struct shard_metrics {
   metrics_by<prometheus::Counter, seal_trigger, seal_trigger_count> sealed_blocks;
   prometheus::Counter& sealed_events;
@@ -58,6 +66,7 @@ struct shard_metrics {
   prometheus::Histogram& durable_seconds; ///< Of each group, from its first slice's arrival until it is on disk.
   prometheus::Counter& created_buffers;   ///< First events of a job.
   metrics_by<prometheus::Counter, shed_reason, shed_reason_count> refused_buffers; ///< Not created, by reason.
+  metrics_by<prometheus::Gauge, buffer_level, buffer_level_count> filling_jobs;    ///< Beyond that share of the quota.
 
   explicit shard_metrics(prometheus::Registry& registry);
 };
@@ -86,9 +95,15 @@ struct store_metrics {
   prometheus::Gauge& disk_total_bytes;
   prometheus::Gauge& queued_bytes; ///< Waiting for the writer.
   prometheus::Gauge& recovery_seconds;
+  prometheus::Gauge& unbalanced_accounts; ///< Of the ledger: a fault of Weir.
 
   explicit store_metrics(prometheus::Registry& registry);
 };
+
+/// Destinations that do not take what they should; the rest are healthy or were not tried yet.
+enum class destination_trouble : std::uint8_t { failing, slow, open };
+constexpr std::size_t destination_trouble_count = 3;
+std::string_view name_of(destination_trouble trouble) noexcept;
 
 constexpr std::size_t upload_result_count = 4;
 std::string_view name_of(upload_result result) noexcept;
@@ -105,6 +120,8 @@ struct pusher_metrics {
   prometheus::Gauge& slots;
   prometheus::Gauge& waiting_jobs;
   prometheus::Gauge& open_breakers; ///< Destinations that are only probed.
+  metrics_by<prometheus::Gauge, destination_trouble, destination_trouble_count> troubled_destinations;
+  prometheus::Gauge& failing_jobs; ///< That wait for a failing or open destination, or whose buffer is parked.
 
   explicit pusher_metrics(prometheus::Registry& registry);
 };
@@ -118,6 +135,7 @@ struct buffer_metrics {
   prometheus::Counter& cuts;
   prometheus::Counter& commits;
   prometheus::Counter& expired_events;
+  prometheus::Counter& deleted_events;
   prometheus::Counter& expired_dead_letters;
 
   explicit buffer_metrics(prometheus::Registry& registry);

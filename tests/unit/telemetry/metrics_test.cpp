@@ -55,8 +55,8 @@ TEST_CASE("counters end in _total, gauges do not, and every family has a help te
 
 TEST_CASE("labels are a fixed small set, so the number of series does not depend on jobs or senders") {
   all_metrics all;
-  const std::set<std::string> allowed{"reason", "class", "trigger", "purpose", "use",       "result",
-                                      "state",  "role",  "version", "node",    "supervisor"};
+  const std::set<std::string> allowed{"reason", "class",   "trigger", "purpose",    "use",   "result", "state",
+                                      "role",   "version", "node",    "supervisor", "level", "health"};
   std::size_t series = 0;
   for (const auto& family : all.registry.families().Collect())
     for (const auto& metric : family.metric) {
