@@ -14,6 +14,9 @@ using shard_self = bounded_pointer<shard_actor, shard_actor_state>;
 
 constexpr std::size_t seals_per_step = 16;
 constexpr std::size_t comparisons_per_step = 256;
+constexpr std::size_t reclaims_per_step = 8'192; // 500,000 jobs are seen every 6 s, and only after a flood
+constexpr std::chrono::seconds reclaim_after{10}; // so that a job which comes and goes is not opened each time
+constexpr std::size_t levels_per_step = 4'096;   // about 0.1 ms; 500,000 jobs are seen every 12 s
 constexpr std::uint64_t group_bytes = 512 << 10; // design section 4: groups of 256 KiB to 1 MiB
 constexpr std::chrono::milliseconds linger_step{10};
 constexpr std::chrono::milliseconds upkeep_step{100};
@@ -50,6 +53,9 @@ void show_counts(shard_self self) {
   state.open_bytes->set(static_cast<double>(state.data->open_bytes()));
   state.open_blocks->set(static_cast<double>(state.data->open_blocks()));
   state.jobs->set(static_cast<double>(state.data->jobs()));
+  const auto& levels = state.data->look_at_levels(levels_per_step);
+  for (std::size_t i = 0; i < buffer_level_count; ++i)
+    state.filling_jobs[i]->set(static_cast<double>(levels[i]));
 }
 
 /// What was under way at a writer that died is lost, and with it the proof of the numbers behind it.
@@ -159,20 +165,28 @@ void take_slices(shard_self self, const slice_batch_ptr& slices) {
   move_on(self);
 }
 
+tenant_key key_of(std::string_view tenant) {
+  return std::hash<std::string_view>{}(tenant) | 1; // never 0, which is nobody's
+}
+
 void configure(shard_self self, const snapshot_ptr& snapshot) {
   auto& state = self->state;
   state.snapshot = snapshot;
   const auto fallback = state.parts.settings.default_quota_bytes;
+  const auto of_hold = state.parts.settings.hold_bytes;
   state.data->configure(
-      [snapshot, fallback](job_id job) {
+      [snapshot, fallback, of_hold](job_id job) {
         job_limits limits;
         limits.quota_bytes = fallback;
         const auto settings = snapshot->find_job(job);
-        // A job that vanished is on hold: its events stay, and are not pushed.
-        limits.pushed = settings && settings->enabled;
+        // A job that vanished is on hold: its events stay, more come up to a bound, and none are pushed.
+        limits.pushed = settings && settings->entitled();
+        limits.kept = settings && !settings->on_hold();
         if (settings) {
+          limits.tenant = key_of(snapshot->tenants.name(settings->tenant));
           limits.revision = settings->revision;
-          limits.quota_bytes = settings->max_buffer_bytes;
+          limits.quota_bytes =
+              settings->on_hold() ? std::min(settings->max_buffer_bytes, of_hold) : settings->max_buffer_bytes;
           limits.interval = settings->max_upload_interval;
           limits.max_events = settings->max_upload_records;
           limits.max_bytes = settings->max_upload_bytes;
@@ -200,6 +214,7 @@ void recover(shard_self self) {
     if (parts.directory->shard_of(x.job) == parts.index)
       known.push_back(x);
   state.data->recover(mine, known, self->clock().now());
+  state.data->ask_what_is_known([store = parts.store](job_id job) { return store->job(job); });
   state.data->ask_whether_done([store = parts.store](const batch_id& id) { return store->done(id).has_value(); });
   state.set_ready(true);
   announce_due(self);
@@ -235,6 +250,8 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
   state.open_bytes.emplace(state.parts.metrics->open_bytes);
   state.open_blocks.emplace(state.parts.metrics->open_blocks);
   state.jobs.emplace(state.parts.metrics->jobs);
+  for (std::size_t i = 0; i < buffer_level_count; ++i)
+    state.filling_jobs[i].emplace(state.parts.metrics->filling_jobs[static_cast<buffer_level>(i)]);
   begin(self);
   self->delayed_send(self, upkeep_step, upkeep_tick{});
   return {
@@ -279,6 +296,8 @@ shard_actor::behavior_type shard(shard_self self, shard_parts parts) {
         if (mine.ready && mine.data->groups_under_way() == 0)
           compare_with_store(self, comparisons_per_step);
         announce_due(self);
+        if (mine.ready)
+          mine.data->reclaim(reclaims_per_step, self->clock().now(), reclaim_after);
         show_counts(self);
         self->delayed_send(self, upkeep_step, upkeep_tick{});
       },

@@ -39,6 +39,7 @@ struct shard_actor_state {
   shard_parts parts;
   std::unique_ptr<shard_state> data;
   std::optional<gauge_share> open_bytes, open_blocks, jobs; ///< This shard's part of the node's gauges.
+  std::array<std::optional<gauge_share>, buffer_level_count> filling_jobs;
   snapshot_ptr snapshot;
   bool ready = false;     ///< Recovered; until then slices are turned away with a passing reason.
   bool beginning = false; ///< The writer is being drained.

@@ -28,7 +28,8 @@ shard_state::shard_state(shard_settings how, environment world, std::shared_ptr<
       memory_(how.window_batches) {}
 
 shard_state::~shard_state() {
-  admission_->released(slots_.size()); // whoever follows counts what is on disk
+  for (const auto& [job, index] : slot_of_)
+    admission_->released(slots_[index].limits.tenant); // whoever follows counts what is on disk
 }
 
 void shard_state::recover(const std::vector<store::job_state>& jobs, const std::vector<store::known_slice>& known,
@@ -45,11 +46,10 @@ void shard_state::recover(const std::vector<store::job_state>& jobs, const std::
     const auto age = wall > x.oldest_ns && x.oldest_ns != 0 ? wall - x.oldest_ns : 0;
     // A cut that was open when the process ended is finished at once.
     slot.uncut_since = x.open_cut ? time_point{} : now - std::chrono::nanoseconds{age};
-    slot_of_.emplace(number(x.job), static_cast<std::uint32_t>(slots_.size()));
-    slots_.push_back(std::move(slot));
-    watch(static_cast<std::uint32_t>(slots_.size() - 1), now);
+    slot.used = now;
+    admission_->count_existing(slot.limits.tenant);
+    watch(place(std::move(slot)), now);
   }
-  admission_->count_existing(jobs.size());
   for (const auto& x : known) {
     memory_.begin(x.batch, {x.job});
     memory_.durable(x.batch, x.job);
@@ -59,13 +59,60 @@ void shard_state::recover(const std::vector<store::job_state>& jobs, const std::
 void shard_state::configure(limits_of lookup, time_point now, scope_of scope) {
   lookup_ = std::move(lookup);
   scope_ = std::move(scope);
+  not_kept_ = 0;
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
+    if (slot.job == job_id{})
+      continue;
     const bool was_pushed = slot.limits.pushed;
+    const auto tenant = slot.limits.tenant;
     slot.limits = lookup_(slot.job);
+    if (!slot.limits.kept)
+      ++not_kept_;
+    if (slot.limits.tenant != tenant)
+      admission_->moved(tenant, slot.limits.tenant);
     if (slot.limits.pushed && !was_pushed)
       watch(i, now);
   }
+}
+
+std::uint32_t shard_state::place(job_slot slot) {
+  auto index = static_cast<std::uint32_t>(slots_.size());
+  if (!slot.limits.kept)
+    ++not_kept_;
+  slot_of_.emplace(number(slot.job), vacant_.empty() ? index : vacant_.back());
+  if (vacant_.empty()) {
+    slots_.push_back(std::move(slot));
+  } else {
+    index = vacant_.back();
+    vacant_.pop_back();
+    slots_[index] = std::move(slot);
+  }
+  return index;
+}
+
+/// Nothing of the job is in memory, on disk or under way, and nobody is about to come back to its slot.
+bool shard_state::at_rest(const job_slot& x) const {
+  return x.pieces.empty() && x.stored_bytes == 0 && x.under_way_bytes == 0 && x.uncut_events <= 0 && !x.announced
+         && !x.watched && !x.unsure;
+}
+
+std::size_t shard_state::reclaim(std::size_t most, time_point now, std::chrono::milliseconds rest) {
+  std::size_t gone = 0;
+  for (most = std::min(most, slots_.size()); not_kept_ > 0 && most > 0; --most) {
+    reclaim_cursor_ = reclaim_cursor_ + 1 < slots_.size() ? reclaim_cursor_ + 1 : 0;
+    auto& slot = slots_[reclaim_cursor_];
+    if (slot.job == job_id{} || slot.limits.kept || !at_rest(slot) || now - slot.used < rest)
+      continue;
+    admission_->released(slot.limits.tenant);
+    slot_of_.erase(number(slot.job));
+    slot = job_slot{};
+    slot.limits.pushed = false;
+    vacant_.push_back(static_cast<std::uint32_t>(reclaim_cursor_));
+    --not_kept_;
+    ++gone;
+  }
+  return gone;
 }
 
 void shard_state::take(const slice_batch_ptr& slices, time_point now) {
@@ -85,6 +132,7 @@ void shard_state::take(const slice_batch_ptr& slices, time_point now) {
     begun.reserve(slices->slices.size());
   const bool disk_refuses =
       status_->disk.load(std::memory_order_relaxed) >= static_cast<std::uint8_t>(store::disk_state::refuse_appends);
+  crowded_ = open_bytes_ > settings_.open_bytes;
   for (auto& x : slices->slices) {
     if (known && settle_if_known(*slices, x))
       continue;
@@ -117,6 +165,20 @@ void shard_state::shed(slice& x, shed_reason reason) {
   x.duty.shed(x.job, reason, x.lines, x.scope);
 }
 
+const buffer_levels& shard_state::look_at_levels(std::size_t most) {
+  for (; most > 0 && level_cursor_ < slots_.size(); --most, ++level_cursor_) {
+    const auto& job = slots_[level_cursor_];
+    const auto held = static_cast<double>(job.stored_bytes + job.under_way_bytes + job.open_bytes);
+    for (std::size_t i = 0; i < buffer_level_count; ++i)
+      levels_[i] += held > share_of(static_cast<buffer_level>(i)) * static_cast<double>(job.limits.quota_bytes);
+  }
+  if (level_cursor_ >= slots_.size()) {
+    levels_last_ = std::exchange(levels_, {});
+    level_cursor_ = 0;
+  }
+  return levels_last_;
+}
+
 bool shard_state::settle_if_known(const slice_batch& batch, slice& x) {
   switch (memory_.of(batch.origin->id, x.job)) {
     case batch_memory::knowledge::unknown:
@@ -133,29 +195,41 @@ bool shard_state::settle_if_known(const slice_batch& batch, slice& x) {
   return false;
 }
 
+std::optional<shed_reason> shard_state::short_of() const {
+  if (status_->disk.load(std::memory_order_relaxed)
+      >= static_cast<std::uint8_t>(store::disk_state::refuse_new_buffers))
+    return shed_reason::disk_full;
+  // The first step of the ladder: who is there already goes on as before.
+  if (crowded_ || status_->memory.load(std::memory_order_relaxed) >= node_status::memory_step::seal_early)
+    return shed_reason::memory;
+  return std::nullopt;
+}
+
 std::uint32_t shard_state::find_or_open(job_id job, time_point now, std::optional<shed_reason>& refused) {
   const auto found = slot_of_.find(number(job));
   if (found != slot_of_.end())
     return found->second;
-  if (status_->disk.load(std::memory_order_relaxed)
-      >= static_cast<std::uint8_t>(store::disk_state::refuse_new_buffers)) {
-    refused = shed_reason::disk_full;
-  } else {
-    refused = admission_->admit(now);
-  }
+  job_slot slot;
+  slot.job = job;
+  slot.limits = lookup_(job);
+  refused = short_of();
+  if (!refused)
+    refused = admission_->admit(slot.limits.tenant, now);
   if (refused) {
     ++counts_.refused_buffers[static_cast<std::size_t>(*refused)];
     return no_slot;
   }
   ++counts_.created_buffers;
-  job_slot slot;
-  slot.job = job;
-  slot.current = new_generation();
-  slot.limits = lookup_(job);
-  const auto index = static_cast<std::uint32_t>(slots_.size());
-  slots_.push_back(std::move(slot));
-  slot_of_.emplace(number(job), index);
-  return index;
+  slot.used = now;
+  const auto before = known_ ? known_(job) : std::nullopt;
+  if (before && !before->closed) {
+    slot.current = before->current;
+    slot.next = slot.durable_next = before->next;
+    slot.stored_bytes = before->buffered_bytes;
+  } else {
+    slot.current = new_generation();
+  }
+  return place(std::move(slot));
 }
 
 void shard_state::add(std::uint32_t index, const slice_batch_ptr& from, slice& x, time_point now) {
@@ -380,7 +454,7 @@ void shard_state::watch(std::uint32_t index, time_point now) {
 void shard_state::hasten() {
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     slots_[i].uncut_since = {};
-    watch(i, time_point::max());
+    watch(i, time_point::max()); // of a vacant one nothing is uncut
   }
 }
 
@@ -408,7 +482,7 @@ void shard_state::apply(const cut_made& cut, time_point now) {
   auto& slot = slots_[found->second];
   slot.uncut_events -= static_cast<std::int64_t>(cut.events);
   slot.uncut_bytes = std::max<std::int64_t>(0, slot.uncut_bytes - static_cast<std::int64_t>(cut.bytes));
-  slot.uncut_since = now;
+  slot.uncut_since = slot.used = now;
 }
 
 void shard_state::apply(const space_freed& freed) {

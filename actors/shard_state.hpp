@@ -29,6 +29,7 @@ struct shard_settings {
   std::uint32_t block_events = 10'000;             ///< The same in events, so that a cut can keep small record limits.
   std::chrono::milliseconds linger{50};            ///< Longest wait of an event in an open block.
   std::uint64_t default_quota_bytes = 10ull << 30; ///< Disk bytes of a job whose config names none.
+  std::uint64_t hold_bytes = 1ull << 30;           ///< Most of them while a job is on hold: `config.hold_bytes`.
   std::uint64_t window_batches = 1'000'000;
   std::uint64_t open_bytes = 256ull << 20; ///< Raw, in open blocks; beyond it they are sealed at once.
 };
@@ -42,6 +43,9 @@ struct shard_counts {
   std::uint64_t repeated_events = 0;
 };
 
+/// How many jobs are beyond each level of their quota.
+using buffer_levels = std::array<std::uint64_t, buffer_level_count>;
+
 /// What a shard has to know of a job's settings; from the config snapshot.
 struct job_limits {
   weir::revision revision{};
@@ -50,6 +54,8 @@ struct job_limits {
   std::uint64_t max_events = 100'000; ///< Of one object; 0 = no limit.
   std::uint64_t max_bytes = 0;        ///< Of one object, raw; 0 = no limit.
   bool pushed = true;                 ///< False while the job is on hold or disabled.
+  bool kept = true;                   ///< False if it left the config or is on hold: an empty buffer of it may go.
+  tenant_key tenant = 0;              ///< Whose share of the buffers it takes.
 };
 
 /// The data of a shard's jobs: open blocks, sequences, deduplication, quotas, and when which job has
@@ -69,6 +75,12 @@ class shard_state {
   /// or nothing; it is asked only when sealed events are shed.
   void configure(limits_of lookup, time_point now, scope_of scope = {});
 
+  /// What the store knows of a job without a slot: its buffer was empty and was let go, and goes on where it was.
+  void ask_what_is_known(std::function<std::optional<store::job_state>(job_id)> known) { known_ = std::move(known); }
+  /// Looks on at the next `most` jobs, round and round, and lets go of the empty buffers of those that are not
+  /// `kept` and have been at rest for `rest`: what a flood has left gives its room back. How many those were.
+  std::size_t reclaim(std::size_t most, time_point now, std::chrono::milliseconds rest);
+
   /// Takes the slices of one body in. Repeated, refused and over-quota ones are settled at once;
   /// full blocks are sealed.
   void take(const slice_batch_ptr& slices, time_point now);
@@ -78,8 +90,10 @@ class shard_state {
   bool anything_open() const noexcept { return !waiting_.empty(); }
   std::uint64_t open_bytes() const noexcept { return open_bytes_; }
   std::size_t open_blocks() const noexcept { return open_blocks_; }
-  std::size_t jobs() const noexcept { return slots_.size(); }
+  std::size_t jobs() const noexcept { return slot_of_.size(); }
   shard_counts take_counts() { return std::exchange(counts_, {}); }
+  /// Looks on at the next `most` jobs, round and round; what the last complete round found.
+  const buffer_levels& look_at_levels(std::size_t most);
 
   /// Blocks sealed and not handed out yet, oldest first, up to `most_bytes` but at least one; null if
   /// there are none.
@@ -150,12 +164,18 @@ class shard_state {
     std::int64_t uncut_events = 0;
     std::int64_t uncut_bytes = 0;
     time_point uncut_since{};
+    time_point used{}; ///< When it was last opened, cut or trimmed.
     bool announced = false; ///< Its buffer knows; nothing more to say until it answers.
     bool watched = false;   ///< In the wheel.
     bool unsure = false;    ///< Among those to be compared with the store.
   };
 
   std::uint32_t find_or_open(job_id job, time_point now, std::optional<shed_reason>& refused);
+  /// Why no buffer may be opened for whomever; nothing if this is for admission to say.
+  std::optional<shed_reason> short_of() const;
+  /// Of a buffer that comes to be: in a place that was left, or behind all others.
+  std::uint32_t place(job_slot slot);
+  bool at_rest(const job_slot& slot) const;
   bool settle_if_known(const slice_batch& batch, slice& x);
   void add(std::uint32_t slot, const slice_batch_ptr& from, slice& x, time_point now);
   void seal(std::uint32_t slot, seal_trigger why);
@@ -177,6 +197,11 @@ class shard_state {
 
   std::unordered_map<std::uint64_t, std::uint32_t> slot_of_;
   std::vector<job_slot> slots_;
+  std::vector<std::uint32_t> vacant_; // slots without a job
+  std::uint64_t not_kept_ = 0;        // slots whose jobs are not `kept`
+  std::size_t reclaim_cursor_ = 0;
+  bool crowded_ = false; // open blocks held more than they may when the last body came
+  std::function<std::optional<store::job_state>(job_id)> known_;
   std::deque<std::pair<time_point, std::uint32_t>> waiting_; // open blocks, oldest first
   backlog_wheel wheel_;
   std::vector<std::uint32_t> due_now_;
@@ -192,6 +217,8 @@ class shard_state {
   std::size_t open_blocks_ = 0;
   std::uint64_t groups_under_way_ = 0;
   std::uint64_t epoch_ = 1;
+  std::size_t level_cursor_ = 0; ///< Of this round of `look_at_levels`.
+  buffer_levels levels_{}, levels_last_{};
 };
 
 } // namespace weir

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -23,12 +24,24 @@ class tenant_shares {
   /// False if the tenant's share is used up. While memory is contended, `held` pays for the bytes.
   bool admit(config_version version, tenant_index tenant, std::uint64_t bytes, credit& held);
 
+  // For the overload board.
+  std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); } ///< Slices, so far.
+  std::uint64_t most_bytes_of_a_tenant() const; ///< What a tenant may hold now.
+  std::uint64_t highest_use() const;            ///< Bytes of the tenant that last held the most.
+
  private:
+  using windows = std::unordered_map<tenant_index, std::shared_ptr<credit_window>>;
+
+  windows& windows_of(config_version version);
+
   std::shared_ptr<credit_window> total_;
   double share_;
-  std::mutex mutex_;
-  config_version version_{}; // tenants' numbers belong to one snapshot
-  std::unordered_map<tenant_index, std::shared_ptr<credit_window>> windows_;
+  mutable std::mutex mutex_;
+  // Tenants' numbers belong to one snapshot; while a config is rolled out, there are two.
+  config_version version_{}, before_version_{};
+  windows windows_, before_;
+  std::shared_ptr<credit_window> hottest_; // guarded by mutex_
+  std::atomic<std::uint64_t> refused_{0};
 };
 
 } // namespace weir
