@@ -194,7 +194,8 @@ void keep_up(writer_self self) {
   auto& state = self->state;
   const bool more = state.parts.store->maintain();
   const auto used = state.parts.store->used();
-  state.parts.status->disk.store(static_cast<std::uint8_t>(used.state));
+  const auto disk = state.disk(static_cast<std::uint8_t>(used.state), self->clock().now());
+  state.parts.status->disk.store(disk);
   auto& metrics = *state.parts.metrics;
   count_up_to(metrics.written_bytes[write_purpose::append], static_cast<double>(used.written_bytes));
   count_up_to(metrics.written_bytes[write_purpose::relocation], static_cast<double>(used.relocated_bytes));

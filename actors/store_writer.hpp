@@ -9,6 +9,7 @@
 #include "actors/node_directory.hpp"
 #include "messages/interfaces.hpp"
 #include "messages/node_status.hpp"
+#include "messages/settled_level.hpp"
 #include "store/store.hpp"
 #include "telemetry/role_metrics.hpp"
 
@@ -41,6 +42,7 @@ struct store_writer_state {
   std::deque<item> queue;
   std::uint64_t queued_bytes = 0;
   bool commit_due = false;
+  settled_level<std::uint8_t> disk{std::chrono::seconds{1}}; ///< What the node does; the store itself judges each group.
   std::map<caf::actor_id, std::uint64_t> void_epochs; ///< Per shard: numberings that a failure ended.
 };
 

@@ -8,6 +8,8 @@
 #include "apps/audit_command.hpp"
 #include "apps/check_command.hpp"
 #include "apps/generate_command.hpp"
+#include "apps/overload_command.hpp"
+#include "apps/ledger_command.hpp"
 #include "apps/run_command.hpp"
 #include "apps/store_command.hpp"
 #include "apps/version.hpp"
@@ -27,8 +29,10 @@ int choose_and_run(int argc, char** argv) {
   weir::add_run_command(app, run);
   weir::add_check_command(app, run);
   weir::add_reload_command(app, run);
+  weir::add_overload_command(app, run);
   weir::add_generate_command(app, run);
   weir::add_audit_command(app, run);
+  weir::add_ledger_command(app, run);
   weir::add_store_command(app, run);
   app.footer("`weir COMMAND --help` shows examples.");
   try {

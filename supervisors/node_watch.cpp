@@ -3,7 +3,6 @@
 #include <caf/all.hpp>
 
 #include "actors/guard_rails.hpp"
-#include "store/store.hpp"
 #include "telemetry/log.hpp"
 
 namespace weir {
@@ -22,15 +21,9 @@ std::string_view name_of(memory_step x) {
   return names[static_cast<std::size_t>(x)];
 }
 
-void show(const node_watch_parts& parts, memory_step memory) {
+void show(const node_watch_parts& parts) {
   auto& metrics = *parts.metrics;
-  const auto disk = static_cast<store::disk_state>(parts.status->disk.load());
-  metrics.set(overload_state::sealing_early, memory >= memory_step::seal_early);
-  metrics.set(overload_state::credit_shrunk, memory >= memory_step::shrink_credit);
-  metrics.set(overload_state::refusing_ingest, memory >= memory_step::refuse_ingest);
-  metrics.set(overload_state::disk_low, disk >= store::disk_state::low);
-  metrics.set(overload_state::refusing_new_buffers, disk >= store::disk_state::refuse_new_buffers);
-  metrics.set(overload_state::disk_full, disk >= store::disk_state::refuse_appends);
+  parts.board->look();
   metrics.memory_budget_bytes.Set(static_cast<double>(parts.budget));
   metrics.memory_in_flight_bytes.Set(static_cast<double>(parts.memory->used().bytes));
 }
@@ -50,7 +43,7 @@ void look(watch_self self) {
       limits.bytes /= shrink_by;
     parts.memory->grant(limits);
   }
-  show(parts, now);
+  show(parts);
   self->delayed_send(self, step, upkeep_tick{});
 }
 

@@ -7,6 +7,7 @@
 #include "messages/environment.hpp"
 #include "messages/interfaces.hpp"
 #include "messages/node_status.hpp"
+#include "supervisors/overload_board.hpp"
 #include "telemetry/node_metrics.hpp"
 
 namespace weir {
@@ -16,6 +17,7 @@ struct node_watch_parts {
   std::shared_ptr<node_status> status;
   std::shared_ptr<credit_window> memory; ///< In-flight budget; shrunk at the second step.
   std::shared_ptr<overload_metrics> metrics;
+  std::shared_ptr<overload_board> board; ///< Of all limits; looked at each time.
   std::uint64_t budget = 1ull << 30; ///< `limits.memory`: RSS of the process.
   double seal_early_at = 0.70;
   double shrink_credit_at = 0.85;

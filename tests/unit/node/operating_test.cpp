@@ -87,7 +87,7 @@ TEST_CASE("a repeat, and what a shard turns away, are counted by reason") {
   x.pass(200ms);
   CHECK(metric(x, R"(weir_shard_shed_events_total{reason="job_quota"})") == 100);
   CHECK(metric(x, R"(weir_shard_shed_events_total{reason="buffer_count"})") == 3);
-  CHECK(metric(x, R"(weir_buffer_refused_total{reason="buffer_count"})") == 1);
+  CHECK(metric(x, R"(weir_buffers_refused_total{reason="buffer_count"})") == 1);
 }
 
 TEST_CASE("events of open blocks beyond limits.open_block_bytes are sealed without waiting") {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "store/store.hpp"
+#include "supervisors/overload_limits.hpp"
 #include "tests/support/deterministic_system.hpp"
 
 using namespace weir;
@@ -25,6 +26,13 @@ struct watched : deterministic_system {
     parts.memory = in_flight;
     parts.metrics = {std::shared_ptr<void>{}, &shown};
     parts.budget = 1'000'000;
+    limits_config limits;
+    limits.memory = parts.budget;
+    overload_sources sources;
+    sources.world = world;
+    sources.status = status;
+    sources.memory = in_flight;
+    parts.board = std::make_shared<overload_board>(ladder_limits(limits, sources), world.clock, parts.metrics);
     watch = owned(system.spawn(node_watch, parts));
     run();
   }
