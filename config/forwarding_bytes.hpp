@@ -18,6 +18,16 @@ constexpr std::uint32_t forwarding_format = 1;
 constexpr std::size_t max_forwarding_header_bytes = 4u << 20;
 constexpr std::size_t max_forwarding_part_bytes = 256u << 20;
 
+/// Ends the reading of a config from wherever it is; caught by the function that began it, never further.
+struct refusal {
+  config_refusal reason;
+  std::string text; ///< What follows "the forwarding config".
+};
+
+[[noreturn]] inline void refuse(config_refusal reason, std::string text) {
+  throw refusal{reason, std::move(text)};
+}
+
 enum class config_half : std::uint8_t { table = 0, settings = 1 };
 
 content_hash sha256(std::string_view bytes) noexcept;

@@ -10,15 +10,6 @@ namespace weir {
 
 namespace {
 
-struct refusal {
-  config_refusal reason;
-  std::string text;
-};
-
-[[noreturn]] void refuse(config_refusal reason, std::string text) {
-  throw refusal{reason, std::move(text)}; // caught in load_forwarding_config, never further
-}
-
 // Reads exactly `size` bytes, in steps so that a lying length costs no memory.
 void read_exactly(std::istream& from, std::size_t size, std::string& into, std::string_view what) {
   constexpr std::size_t step = 1u << 20;

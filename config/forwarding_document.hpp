@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "config/destination.hpp"
 #include "config/forwarding_config.hpp"
@@ -14,6 +17,8 @@ struct external_expectations {
   /// compare `content` to see an unchanged document. `max_jobs`: `readable_jobs`. `keys`:
   /// `forwarding.public_key_file`; if there are any, unsigned configs are refused, and so the JSON form.
   forwarding_expectations config;
+  /// Account and zone of `[[accounts]]`: a document may repeat and complete them, not contradict them.
+  std::vector<std::pair<std::string, std::string>> owners;
   destination_rules destinations;         ///< `rules_for_destinations(config, job_origin::external)`
   std::uint64_t store_max_bytes = 0;      ///< Upper bound of a job's quota; 0: not known.
   std::uint64_t max_bytes = 256ull << 20; ///< `forwarding.max_bytes`; a longer one is refused as `too_large`.

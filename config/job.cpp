@@ -90,9 +90,9 @@ bool has_control_character(std::string_view text) {
 
 } // namespace
 
-void job_fields::problem(std::string_view key, std::string what) {
+void job_fields::problem(std::string_view key, std::string what, problem_kind kind) {
   bad_ = true;
-  problems_.add(fmt::format("{}: {}", path_, key), std::move(what));
+  problems_.add(fmt::format("{}: {}", path_, key), std::move(what), kind);
 }
 
 void job_fields::number_field(std::string_view key, const field_value& value, std::uint64_t& into) {
@@ -131,12 +131,13 @@ void job_fields::set(std::string_view key, const field_value& value) {
         || std::find(std::begin(unsupported_keys), std::end(unsupported_keys), key) != std::end(unsupported_keys);
     if (unsupported && means_unset(value))
       return;
-    return problem(printable(key), unsupported
-                                       ? "is not supported by this version; leave it out"
-                                       : "is not a key of a job; see docs/configuration.md for those there are");
+    return problem(printable(key),
+                   unsupported ? "is not supported by this version; leave it out"
+                               : "is not a key of a job; see docs/configuration.md for those there are",
+                   problem_kind::unknown_key);
   }
   if (seen_ & known->bit)
-    return problem(key, "is there twice");
+    return problem(key, "is there twice", problem_kind::duplicate);
   if (std::holds_alternative<std::monostate>(value) && !(needed_fields & known->bit))
     return;
   seen_ |= known->bit;
@@ -187,7 +188,7 @@ void job_fields::set(std::string_view key, const field_value& value) {
 bool job_fields::finish() {
   for (const auto& x : known_fields)
     if ((needed_fields & x.bit) && !(seen_ & x.bit))
-      problem(x.key, "is missing");
+      problem(x.key, "is missing", problem_kind::missing);
   return !bad_;
 }
 
@@ -256,7 +257,10 @@ void check_scope(const job& x, const job_rules& rules, const std::string& path, 
 std::optional<destination> check(const job& x, const job_rules& rules, const std::string& path,
                                  problem_list& problems) {
   const auto id = number(x.id);
-  if (id == 0 || (rules.origin == job_origin::declared) != (id < job_bounds::first_api_id))
+  if (id == 0 && rules.origin == job_origin::external)
+    problems.add(path + ": id", "is 0; ids begin at 1");
+  else if (rules.origin != job_origin::external
+           && (id == 0 || (rules.origin == job_origin::declared) != (id < job_bounds::first_api_id)))
     problems.add(path + ": id",
                  rules.origin == job_origin::declared
                      ? fmt::format("is {}; declared jobs have ids of 1 to {}", id, job_bounds::first_api_id - 1)

@@ -33,7 +33,7 @@ class job_fields {
   bool finish();
 
  private:
-  void problem(std::string_view key, std::string what);
+  void problem(std::string_view key, std::string what, problem_kind kind = problem_kind::value);
   void number_field(std::string_view key, const field_value& value, std::uint64_t& into);
   void size_field(std::string_view key, const field_value& value, std::uint64_t& into);
   void text_field(std::string_view key, const field_value& value, std::string& into);

@@ -142,9 +142,8 @@ void read_pusher(const reading& in, toml_section& root) {
   const auto& limits = in.config().limits;
   const auto files = in.world.machine.open_files;
   const auto most_slots = files == 0 ? 4096u : std::clamp<std::uint64_t>(files / 4, 1, 4096);
-  pusher.slots = static_cast<std::uint32_t>(
-      std::min({std::uint64_t{pusher.slots}, std::max<std::uint64_t>(1, most_slots / 4),
-                limits.memory / 4 / bytes_a_slot}));
+  pusher.slots = static_cast<std::uint32_t>(std::min(
+      {std::uint64_t{pusher.slots}, std::max<std::uint64_t>(1, most_slots / 4), limits.memory / 4 / bytes_a_slot}));
   section.count("slots", pusher.slots,
                 {1, most_slots, files == 0 ? std::string{} : fmt::format("a quarter of {} open files", files)});
   const std::uint64_t slots = std::max(1u, pusher.slots);
