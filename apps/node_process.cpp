@@ -10,6 +10,8 @@
 #include "apps/real/real_environment.hpp"
 #include "apps/version.hpp"
 #include "supervisors/control_routes.hpp"
+#include "supervisors/overload_routes.hpp"
+#include "supervisors/ledger_routes.hpp"
 #include "telemetry/log.hpp"
 
 namespace weir {
@@ -75,6 +77,7 @@ node_process::node_process(std::string config_path, loaded_node loaded, std::fun
 node_process::~node_process() {
   source_.reset();
   control_.reset();
+  desk_.reset();
   node_.reset();
   system_.reset();
 }
@@ -96,6 +99,9 @@ std::string node_process::start() {
             recovery.segments, recovery.blocks, recovery.took.count(), recovery.torn_bytes, recovery.set_aside_records);
   process_metrics_ = std::make_unique<process_metrics>(node_->metrics().families(), std::string{version}, config.name);
   node_->metrics().before_scrape([this] { process_metrics_->sample(*world_.memory); });
+  marks_ = std::make_unique<ledger_marks>(world_.disk, config.data_dir + "/ledger");
+  desk_ =
+      std::make_unique<operator_desk>(std::vector<operator_desk::work>{hourly_marks(*node_, *marks_, world_.clock)});
   if (auto wrong = open_control(); !wrong.empty())
     return wrong;
   if (auto wrong = wait_for_roles(); !wrong.empty())
@@ -136,6 +142,8 @@ std::string node_process::open_control() {
         return reasons;
       },
       node_->metrics());
+  add_ledger_routes(router, *node_, *marks_, *desk_, world_.clock);
+  add_overload_routes(router, node_->overload());
   add_node_routes(router, *node_, std::string{version}, [this] { return reload(); });
   const auto tokens = node_->tokens();
   auto opened = control_listener::open(
@@ -207,6 +215,7 @@ bool node_process::stop(const std::function<bool()>& hurry) {
   log::info("stopped", "{}; {} blocks wait on disk for the next start",
             answered ? "every body has its answer" : "some bodies were cut off without an answer", used.blocks);
   control_.reset();
+  desk_.reset();
   node_.reset();
   return answered || empty;
 }

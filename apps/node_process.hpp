@@ -12,7 +12,9 @@
 #include "actors/sources/http_source.hpp"
 #include "apps/data_system.hpp"
 #include "config/node_config.hpp"
+#include "supervisors/ledger_marks.hpp"
 #include "supervisors/node.hpp"
+#include "supervisors/operator_desk.hpp"
 
 namespace weir {
 
@@ -44,6 +46,8 @@ class node_process {
   std::unique_ptr<caf::actor_system> system_;
   std::unique_ptr<node> node_;
   std::unique_ptr<process_metrics> process_metrics_;
+  std::unique_ptr<ledger_marks> marks_;
+  std::unique_ptr<operator_desk> desk_;
   std::unique_ptr<control_listener> control_;
   std::unique_ptr<http_source> source_;
   std::atomic<bool> takes_events_{false}; ///< The source is open; before that nothing may touch it.

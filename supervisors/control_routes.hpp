@@ -4,7 +4,6 @@
 #include <string>
 
 #include "actors/control/router.hpp"
-#include "messages/control.pb.h"
 #include "supervisors/node.hpp"
 
 namespace weir {
@@ -12,13 +11,9 @@ namespace weir {
 /// What `POST /v1/reload` does: an empty text if the new config is in force, else what is wrong with it.
 using reload_action = std::function<std::string()>;
 
-/// `/v1/ledger`, `/v1/node`, `/v1/reload`, `/v1/buffers/{job}/unpark`. Handlers read what the node offers behind
+/// `/v1/node`, `/v1/reload`, `/v1/buffers/{job}/unpark`. Handlers read what the node offers behind
 /// short locks and ask no actor, so that they answer while every mailbox is full; only unparking does. `running` must
 /// outlive the router.
 void add_node_routes(control_router& router, const node& running, std::string version, reload_action reload);
-
-/// The ledger as the endpoint shows it; `tenant_of` names a job's tenant or nothing.
-proto::Ledger render_ledger(const store::ledger_totals& totals, const config_snapshot& snapshot,
-                            const page_request& page, std::optional<job_id> only);
 
 } // namespace weir

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,16 +12,21 @@
 
 #include "actors/admission.hpp"
 #include "actors/buffer_records.hpp"
+#include "actors/config_judge.hpp"
 #include "actors/credentials.hpp"
 #include "actors/intake.hpp"
 #include "actors/node_directory.hpp"
 #include "actors/tenant_shares.hpp"
 #include "config/node_config.hpp"
 #include "messages/environment.hpp"
+#include "messages/guard_switches.hpp"
 #include "messages/node_status.hpp"
 #include "store/store.hpp"
+#include "supervisors/config_distribution.hpp"
 #include "supervisors/node_metrics_set.hpp"
+#include "supervisors/overload_board.hpp"
 #include "supervisors/push_overview.hpp"
+#include "supervisors/run_mark.hpp"
 #include "supervisors/supervised_children.hpp"
 #include "supervisors/supervision_board.hpp"
 
@@ -29,10 +35,15 @@ namespace weir {
 /// How a node is put together; the same for a process and for a test.
 struct node_parts {
   node_config config;
-  config_snapshot_ptr snapshot; ///< Of the declared jobs; never null.
+  /// What the node works by from its first moment on: the last known good config, or an empty one (version 0) if it
+  /// never had any. Never null.
+  config_snapshot_ptr snapshot;
   environment world;
   /// Blocking roles get threads of their own. Off in tests on CAF's testing scheduler.
   bool own_threads = true;
+  guard_switches guards{};
+  /// Writes the last known good config; see `config_targets::keep_last_known_good`. Empty: nothing is kept.
+  std::function<std::string(const config_snapshot&)> keep{};
   /// Called when the roles crashed so often that their supervisor gave up: this node does nothing any more. From
   /// any thread; may be empty.
   std::function<void()> gave_up{};
@@ -58,19 +69,24 @@ class node {
   const std::shared_ptr<weir::credentials>& tokens() const { return credentials_; }
   metrics_registry& metrics() { return metrics_->registry; }
   node_metrics_set& metric_set() { return *metrics_; }
+  const node_metrics_set& gauges() const { return *metrics_; }
   const std::string& name() const noexcept { return parts_.config.name; }
   const store::recovery_report& recovery() const { return recovery_; }
 
-  /// A newer config: receivers and shards first, then buffers and forwarders, so that nothing is
-  /// forwarded that nobody takes.
-  void publish(config_snapshot_ptr snapshot);
-  config_snapshot_ptr snapshot() const;
+  /// How a config reaches the roles; for the publisher.
+  const std::shared_ptr<config_distribution>& targets() const { return targets_; }
+  /// The config in force everywhere.
+  config_snapshot_ptr snapshot() const { return targets_->in_force(); }
+  const guard_switches& guards() const noexcept { return parts_.guards; }
+  /// A scratch node, whose guards may be off and which no customer uses.
+  bool unsafe() const noexcept { return !parts_.config.destinations.scratch_root.empty(); }
 
   // What the control endpoint shows. Short locks, no actor is asked.
   store::ledger_totals ledger() const { return store_->ledger(); }
   const store::segmented_store& store() const { return *store_; }
   store::usage store_usage() const { return store_->used(); }
   const node_status& status() const { return *status_; }
+  const std::shared_ptr<overload_board>& overload() const { return overload_; }
   std::map<std::string, bodies_under_way::counts> bodies_on_their_way() const { return under_way_->all(); }
   credit_window::limits memory_in_flight() const { return memory_->used(); }
   std::vector<push_policy::destination_report> destinations() const { return pushes_->troubled(); }
@@ -97,6 +113,8 @@ class node {
   node(caf::actor_system& system, node_parts parts);
   caf::error open_store();
   void make_shared_parts();
+  void make_config_parts();
+  config_judge judge_of(judging_role role, std::size_t index) const;
   caf::error start_tree();
   void show_before_scrapes();
   supervisor_spec spec_of(supervisor_name name) const;
@@ -114,6 +132,7 @@ class node {
   node_parts parts_;
   std::shared_ptr<store::segmented_store> store_;
   store::recovery_report recovery_;
+  std::optional<run_mark> mark_;
   std::shared_ptr<node_metrics_set> metrics_;
   std::shared_ptr<node_status> status_;
   std::shared_ptr<node_directory> directory_;
@@ -124,11 +143,14 @@ class node {
   std::shared_ptr<buffer_admission> admission_;
   std::shared_ptr<push_overview> pushes_;
   std::shared_ptr<supervision_board> board_;
+  std::shared_ptr<overload_board> overload_;
   std::shared_ptr<bodies_under_way> under_way_ = std::make_shared<bodies_under_way>();
   std::shared_ptr<intake> intake_;
   supervisor_actor root_;
-  mutable std::mutex mutex_;
-  config_snapshot_ptr snapshot_;
+  std::shared_ptr<role_configs> role_configs_;
+  std::shared_ptr<const config_gate> forwarder_gate_, receiver_gate_;
+  std::shared_ptr<const config_refusal_counters> refusals_[judging_role_count];
+  std::shared_ptr<config_distribution> targets_;
   both_clocks began_;
   bool stopped_ = false;
 };
