@@ -6,14 +6,17 @@ weir=$1
 # shellcheck source=tests/alerts/names.sh
 source "$(dirname "$0")/names.sh"
 place=$(mktemp -d)
-node=
+node= prometheus=
 finish() {
-  [ -z "$node" ] || { kill "$node" 2>/dev/null && wait "$node" || true; }
+  for process in $prometheus $node; do
+    kill "$process" 2>/dev/null && wait "$process" || true
+  done
   rm -rf "$place"
 }
 trap finish EXIT
 
 printf 'a-token-for-this-test-only\n' >"$place/token"
+chmod 600 "$place/token"
 mkdir "$place/out"
 cat >"$place/weir.toml" <<TOML
 [node]
@@ -42,10 +45,11 @@ TOML
 "$weir" run --config "$place/weir.toml" >"$place/log" 2>&1 &
 node=$!
 # The log names the ports that the system chose. The file is followed until it does, or the node ends.
-started=$(timeout 30 tail --pid="$node" -n +1 -F "$place/log" 2>/dev/null | grep -m 1 '"node-started"') || {
-  cat "$place/log"
-  exit 1
+first_line() { # PROCESS FILE PATTERN: waits for it
+  timeout 30 tail --pid="$1" -n +1 -F "$2" 2>/dev/null | grep -m 1 -e "$3" || true # tail dies of the closed pipe
 }
+started=$(first_line "$node" "$place/log" '"node-started"')
+[ -n "$started" ] || { cat "$place/log" && exit 1; }
 ingest=$(sed -E 's/.*takes events on ([0-9.:]+).*/\1/' <<<"$started")
 control=$(sed -E 's/.*shows itself on ([0-9.:]+);.*/\1/' <<<"$started")
 token=$(cat "$place/token")
@@ -76,4 +80,33 @@ check "a node has the labels that the texts of alerts show" "$(awk '/^ *expr: /{
   done | sort -u)"
 promtool check metrics <"$place/metrics" >"$place/check" 2>&1 || true
 check "Prometheus can read what a node shows" "$(grep -iE 'error|invalid|unexpected' "$place/check" || true)"
+
+# What promtool cannot see: whether each rule can be evaluated over all that a node shows. Nothing leaves the machine.
+cat >"$place/prometheus.yml" <<YAML
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [$place/rules.yml]
+scrape_configs:
+  - job_name: weir
+    static_configs: [{targets: ["$control"]}]
+YAML
+sed 's/^    interval: 5s$/    interval: 1s/' "$rules" >"$place/rules.yml"
+prometheus --config.file="$place/prometheus.yml" --storage.tsdb.path="$place/prometheus" \
+  --web.listen-address=127.0.0.1:0 >"$place/prometheus.log" 2>&1 &
+prometheus=$!
+listening=$(first_line "$prometheus" "$place/prometheus.log" 'msg="Listening on"')
+[ -n "$listening" ] || { cat "$place/prometheus.log" && exit 1; }
+api=http://${listening##*address=}/api/v1
+rules_of() { curl -sS --max-time 10 "$api/rules" | jq -r "$1"; }
+# Until the node was scraped, and every rule evaluated after that. A rule that never was has a time in the year 1.
+export api
+timeout 60 bash -c 'until scraped=$(curl -sS -G "$api/query" --data-urlencode "query=timestamp(up) and up == 1" | jq -re ".data.result[0].value[1]") \
+  && curl -sS "$api/rules" | jq -e --arg scraped "$scraped" "[.data.groups[].rules[].lastEvaluation
+       | sub(\"[.].*\"; \"Z\") | fromdate] | min > (\$scraped | tonumber) + 1" >/dev/null
+  do read -rt 0.2 <> <(:) || :; done' 2>/dev/null || true
+check "Prometheus can evaluate every rule over what a node shows" \
+  "$(rules_of '.data.groups[].rules[] | select(.health != "ok") | "\(.name): \(.lastError)"')"
+check "the rules that Prometheus has are all of them" \
+  "$(rules_of '[.data.groups[].rules[]] | length' | grep -vx "$(grep -c '^ *- alert: ' "$rules")" || true)"
+# The job pushes, and nothing is wrong: nobody is woken. A drill may be overdue on a node that is a minute old.
+check "a healthy node raises no alert" "$(rules_of '.data.groups[].rules[] | select(.state == "firing") | .name' | grep -v '^WeirDrillOverdue$' || true)"
 exit $((failures > 0))

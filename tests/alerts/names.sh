@@ -23,9 +23,9 @@ panel_expressions() {
   jq -r '.panels[].targets[]?.expr' "$dashboard" | sed -e 's/\$__rate_interval/1m/g' -e 's/\$instance/.*/g'
 }
 
-# The metrics that expressions on standard input name. Label values are none, unless they match names.
+# The metrics that expressions on standard input name; label values are none.
 metric_names() {
-  sed -E -e 's/__name__=~"([^"]*)"/ \1 /g' -e 's/"[^"]*"//g' | grep -oE '\b(weir|process)_[a-z0-9_]+' | sort -u
+  sed -E -e 's/"[^"]*"//g' | grep -oE '\b(weir|process)_[a-z0-9_]+' | sort -u
 }
 
 # A histogram is one family with three suffixes.
