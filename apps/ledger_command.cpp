@@ -325,8 +325,9 @@ void add_ledger_command(CLI::App& app, std::function<int()>& run) {
   add_control_options(*command, options->connect);
   auto* job = command->add_option("--job", options->job, "this job only");
   auto* tenant = command->add_option("--tenant", options->tenant, "the jobs of this tenant, and their sum");
-  auto* since = command->add_option(
-      "--since", options->since, "count from the latest mark before: 2026-11-22T18:00:00Z, or an age as 90m, 36h, 7d");
+  auto* since =
+      command->add_option("--since", options->since,
+                          "count from the latest mark before: 2026-11-22T18:00:00Z, or an age as 90min, 36h, 7d");
   command->add_flag("--by-tenant", options->by_tenant, "a row for each tenant instead of each job")->excludes(job);
   command->add_option("--limit", options->limit, "rows to show; 0: all")->capture_default_str();
   command->add_flag("--json", options->json, "the node's own answer instead of tables");

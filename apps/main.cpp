@@ -10,6 +10,7 @@
 #include "apps/generate_command.hpp"
 #include "apps/overload_command.hpp"
 #include "apps/ledger_command.hpp"
+#include "apps/plan_command.hpp"
 #include "apps/run_command.hpp"
 #include "apps/store_command.hpp"
 #include "apps/version.hpp"
@@ -33,6 +34,7 @@ int choose_and_run(int argc, char** argv) {
   weir::add_generate_command(app, run);
   weir::add_audit_command(app, run);
   weir::add_ledger_command(app, run);
+  weir::add_plan_command(app, run);
   weir::add_store_command(app, run);
   app.footer("`weir COMMAND --help` shows examples.");
   try {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "config/text_values.hpp"
 #include "store/atomic_file.hpp"
 #include "store/byte_codec.hpp"
 #include "store/checksum.hpp"
@@ -290,20 +291,8 @@ std::optional<std::chrono::system_clock::time_point> read_moment(std::string_vie
   const auto [end, bad] = std::from_chars(text.data(), last, value);
   if (bad == std::errc{} && value >= 0 && value <= furthest && end == last)
     return moment_of(value);
-  if (bad == std::errc{} && value >= 0 && value <= 1'000'000 && end + 1 == last) {
-    switch (*end) {
-      case 's':
-        return now - std::chrono::seconds{value};
-      case 'm':
-        return now - std::chrono::minutes{value};
-      case 'h':
-        return now - std::chrono::hours{value};
-      case 'd':
-        return now - std::chrono::hours{24 * value};
-      default:
-        return std::nullopt;
-    }
-  }
+  if (const auto age = parse_duration(text); age && *age <= std::chrono::hours{24 * 36'500})
+    return now - *age;
   std::tm parts{};
   const std::string whole{text};
   const auto* rest = strptime(whole.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);

@@ -74,7 +74,7 @@ std::optional<ledger_marks::mark> decode_mark(std::string_view bytes);
 
 /// `2026-11-22T18:00:00Z`.
 std::string render_moment(std::chrono::system_clock::time_point at);
-/// What `since` may say: such a moment, seconds since 1970, or an age as `90s`, `15m`, `36h`, `7d`.
+/// What `since` may say: such a moment, seconds since 1970, or an age as `90s`, `15min`, `36h`, `7d`.
 std::optional<std::chrono::system_clock::time_point> read_moment(std::string_view text,
                                                                  std::chrono::system_clock::time_point now);
 

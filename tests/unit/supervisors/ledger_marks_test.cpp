@@ -144,11 +144,11 @@ TEST_CASE("what a crash left half-written goes, and a damaged mark is said to be
 TEST_CASE("since takes a moment, seconds, or an age, and nothing else") {
   CHECK(read_moment("1795348800", noon) == noon);
   CHECK(read_moment("90s", noon) == noon - 90s);
-  CHECK(read_moment("15m", noon) == noon - 15min);
+  CHECK(read_moment("15min", noon) == noon - 15min);
   CHECK(read_moment("36h", noon) == noon - 36h);
   CHECK(read_moment("2d", noon) == noon - 48h);
   CHECK(render_moment(noon) == "2026-11-22T12:00:00Z");
   for (const auto* bad : {"", "h", "-1", "-1h", "1w", "1hh", "2026-11-22", "2026-11-22T12:00:00", "yesterday",
-                          "99999999999999999999", "9999999h", "2026-11-22T12:00:00Zx"})
+                          "99999999999999999999", "99999999h", "2026-11-22T12:00:00Zx"})
     CHECK_FALSE_MESSAGE(read_moment(bad, noon), bad);
 }
