@@ -1,38 +1,52 @@
 #include "actors/demultiplexer.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace weir {
+
+namespace {
+
+/// Never trusts an index of another version, nor the sender of one: else asks the own table by name.
+entry_index entry_of(const routed_batch& routed, const scope_group& group, dataset_index dataset,
+                     const config_snapshot& snapshot) {
+  const bool same_table = routed.version == snapshot.version;
+  return same_table && group.entry < snapshot.table.size() && snapshot.table.id(group.entry) == group.scope
+             ? group.entry
+             : snapshot.table.find(dataset, group.scope);
+}
+
+} // namespace
 
 demultiplexer::demultiplexer(std::size_t shards, shard_of where, std::shared_ptr<credit_window> memory,
                              std::shared_ptr<tenant_shares> shares)
     : where_(std::move(where)), memory_(std::move(memory)), shares_(std::move(shares)), targets_(shards) {}
 
-demultiplexer::result demultiplexer::split(const routed_batch& routed, const snapshot_ptr& snapshot) {
+demultiplexer::result demultiplexer::split(const routed_batch& routed, const snapshot_ptr& snapshot,
+                                           const snapshot_ptr& leaving) {
   result out;
   text_.clear();
-  if (renderers_of_ != snapshot) {
+  if (renderers_of_ != snapshot || leaving_renderers_of_ != leaving) {
     renderers_.clear();
     renderers_of_ = snapshot;
+    leaving_renderers_of_ = leaving;
   }
-  const bool same_table = routed.version == snapshot->version;
   const auto dataset = static_cast<dataset_index>(routed.origin->dataset);
   for (const auto& group : routed.groups) {
-    // Never trust an index of another version, nor the sender of one: ask the own table by name.
-    const auto at = same_table && group.entry < snapshot->table.size() && snapshot->table.id(group.entry) == group.scope
-                        ? group.entry
-                        : snapshot->table.find(dataset, group.scope);
-    if (at == not_entitled) {
+    const auto at = entry_of(routed, group, dataset, *snapshot);
+    const auto kept = at == not_entitled ? entry_span{} : snapshot->table.entries(at);
+    entry_span before;
+    if (leaving)
+      if (const auto had = entry_of(routed, group, dataset, *leaving); had != not_entitled)
+        before = leaving_jobs(kept, leaving->table.entries(had));
+    if (kept.size() + before.size() == 0) {
       out.not_entitled += group.lines;
       continue;
     }
-    for (const auto& entry : snapshot->table.entries(at)) {
-      out.offered += group.lines;
-      if (offer(routed, group, entry, *snapshot))
-        ++out.slices;
-      else
-        out.shed_share += group.lines;
-    }
+    offer_all(routed, group, kept, *snapshot, out);
+    if (before.size() > 0)
+      offer_all(routed, group, before, *leaving, out);
   }
   finish_rendering(out);
   for (std::size_t i = 0; i < targets_.size(); ++i) {
@@ -42,6 +56,25 @@ demultiplexer::result demultiplexer::split(const routed_batch& routed, const sna
       out.batches.emplace_back(i, std::move(rendered));
   }
   return out;
+}
+
+void demultiplexer::offer_all(const routed_batch& routed, const scope_group& group, entry_span wanted,
+                              const config_snapshot& snapshot, result& out) {
+  for (const auto& entry : wanted) {
+    out.offered += group.lines;
+    if (offer(routed, group, entry, snapshot))
+      ++out.slices;
+    else
+      out.shed_share += group.lines;
+  }
+}
+
+/// Those of `before` that are not in `kept`. Spans are ordered by job and short.
+entry_span demultiplexer::leaving_jobs(entry_span kept, entry_span before) {
+  left_.clear();
+  std::set_difference(before.begin(), before.end(), kept.begin(), kept.end(), std::back_inserter(left_),
+                      [](const forwarding_entry& a, const forwarding_entry& b) { return a.job < b.job; });
+  return {left_.data(), left_.size()};
 }
 
 bool demultiplexer::offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,

@@ -36,8 +36,10 @@ class demultiplexer {
                 std::shared_ptr<tenant_shares> shares);
 
   /// Checks entitlement again, under the receiver's own snapshot, and cuts the slices. Each slice
-  /// gets its ticket here; the batch's root is still the caller's to settle.
-  result split(const routed_batch& routed, const snapshot_ptr& snapshot);
+  /// gets its ticket here; the batch's root is still the caller's to settle. Jobs that only `leaving`
+  /// has, the snapshot before, count as well: while a config is rolled out, what it adds counts at
+  /// once, what it removes only when it is in force everywhere. Null: nothing is leaving.
+  result split(const routed_batch& routed, const snapshot_ptr& snapshot, const snapshot_ptr& leaving = nullptr);
 
  private:
   struct target {
@@ -45,6 +47,9 @@ class demultiplexer {
     slice_batch_ptr rendered; // slices of what was rendered
   };
 
+  void offer_all(const routed_batch& routed, const scope_group& group, entry_span wanted,
+                 const config_snapshot& snapshot, result& out);
+  entry_span leaving_jobs(entry_span kept, entry_span before);
   /// False if it was shed.
   bool offer(const routed_batch& routed, const scope_group& group, const forwarding_entry& entry,
              const config_snapshot& snapshot);
@@ -59,6 +64,8 @@ class demultiplexer {
   std::string text_; // rendered, of the body at hand
   std::map<const std::vector<std::string>*, std::unique_ptr<field_renderer>> renderers_;
   snapshot_ptr renderers_of_;
+  snapshot_ptr leaving_renderers_of_;
+  std::vector<forwarding_entry> left_; // jobs of one scope that are leaving
 };
 
 } // namespace weir

@@ -23,7 +23,7 @@ void forward(forwarder_self self, const batch_ptr& body) {
   auto& state = self->state;
   auto& metrics = *state.parts.metrics;
   metrics.bodies.Increment();
-  if (!state.snapshot || body->dataset >= state.snapshot->datasets.size())
+  if (state.snapshot->version == config_version{} || body->dataset >= state.snapshot->datasets.size())
     return; // no config yet: the unsettled receipt answers 503
   auto routed = std::make_shared<routed_batch>();
   routed->origin = body;
@@ -51,24 +51,19 @@ void forward(forwarder_self self, const batch_ptr& body) {
   receiver.tell(std::move(routed));
 }
 
-void adopt(forwarder_self self, const snapshot_ptr& snapshot) {
-  self->state.snapshot = snapshot;
-  self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
-}
-
 } // namespace
 
 forwarder_actor::behavior_type forwarder(forwarder_self self, forwarder_parts parts) {
   set_guard_rails(self, "forwarder");
   self->state.router = std::make_unique<body_router>(parts.limits);
   self->state.parts = std::move(parts);
+  self->state.snapshot = self->state.parts.judge.in_force().in_force;
   return {
       [self](const batch_ptr& body) { forward(self, body); },
-      [self](const snapshot_ptr& snapshot) { adopt(self, snapshot); },
+      [self](const snapshot_ptr&) { self->state.snapshot = self->state.parts.judge.in_force().in_force; },
       [self](const config_offer_ptr& offer) {
-        adopt(self, offer->snapshot);
-        if (offer->answer)
-          offer->answer({true, {}, {}, offer->snapshot->version});
+        self->state.parts.judge.consider(*offer);
+        self->state.snapshot = self->state.parts.judge.in_force().in_force;
       },
   };
 }

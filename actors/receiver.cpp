@@ -29,9 +29,9 @@ std::uint64_t bytes_of(const slice_batch& slices) {
 
 void receive(receiver_self self, const routed_batch_ptr& routed) {
   auto& state = self->state;
-  if (!state.snapshot)
+  if (state.snapshot->version == config_version{})
     return; // no config yet: the unsettled receipt answers 503
-  auto sorted = state.sorter->split(*routed, state.snapshot);
+  auto sorted = state.sorter->split(*routed, state.snapshot, state.leaving);
   auto& metrics = *state.parts.metrics;
   metrics.bodies.Increment();
   metrics.slices.Increment(static_cast<double>(sorted.slices));
@@ -64,9 +64,10 @@ void receive(receiver_self self, const routed_batch_ptr& routed) {
   body.root.settle();
 }
 
-void adopt(receiver_self self, const snapshot_ptr& snapshot) {
-  self->state.snapshot = snapshot;
-  self->state.parts.metrics->config_version.Set(static_cast<double>(number(snapshot->version)));
+void take_what_is_in_force(receiver_self self) {
+  auto mine = self->state.parts.judge.in_force();
+  self->state.snapshot = std::move(mine.in_force);
+  self->state.leaving = std::move(mine.leaving);
 }
 
 } // namespace
@@ -78,13 +79,13 @@ receiver_actor::behavior_type receiver(receiver_self self, receiver_parts parts)
       directory->shard_count(), [directory](job_id job) { return directory->shard_of(job); }, parts.memory,
       parts.shares);
   self->state.parts = std::move(parts);
+  take_what_is_in_force(self);
   return {
       [self](const routed_batch_ptr& routed) { receive(self, routed); },
-      [self](const snapshot_ptr& snapshot) { adopt(self, snapshot); },
+      [self](const snapshot_ptr&) { take_what_is_in_force(self); },
       [self](const config_offer_ptr& offer) {
-        adopt(self, offer->snapshot);
-        if (offer->answer)
-          offer->answer({true, {}, {}, offer->snapshot->version});
+        self->state.parts.judge.consider(*offer);
+        take_what_is_in_force(self);
       },
   };
 }

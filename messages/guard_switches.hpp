@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace weir {
 
 /// Which guards are on. All of them, always: only `weir run --scratch --unsafe-off=…` clears one, for
@@ -12,5 +15,10 @@ struct guard_switches {
 
   bool all() const noexcept { return publisher_guards && forwarder_guards && receiver_guards && admission; }
 };
+
+/// Clears the named switches. Empty, or which name is none of theirs.
+std::string switch_off(const std::vector<std::string>& names, guard_switches& into);
+/// The names of those that are off.
+std::vector<std::string> names_of_off(const guard_switches& guards);
 
 } // namespace weir

@@ -76,6 +76,21 @@ void answer_unpark(const node& running, const control_request& request, const co
   });
 }
 
+http::answer answer_reload(const reload_result& result) {
+  if (result.became == reload_result::what_became::refused)
+    return refusal(422, "not_reloaded", result.text);
+  proto::Reload shown;
+  shown.set_reloaded(true);
+  shown.set_jobs(std::string{name_of(result.became)});
+  shown.set_version(result.version);
+  shown.set_hash(result.hash);
+  shown.set_text(result.text);
+  auto answer = json_answer(shown);
+  if (result.became != reload_result::what_became::in_force)
+    answer.status = 202;
+  return answer;
+}
+
 } // namespace
 
 void add_node_routes(control_router& router, const node& running, std::string version, reload_action reload) {
@@ -85,14 +100,15 @@ void add_node_routes(control_router& router, const node& running, std::string ve
                [&running](control_request request, const control_responder& respond) {
                  answer_unpark(running, request, respond);
                });
-  router.answer("POST", "/v1/reload", control_right::operate, [reload](const control_request&) {
-    const auto wrong = reload();
-    if (!wrong.empty())
-      return refusal(422, "not_reloaded", wrong);
-    http::answer done;
-    done.body = "{\"reloaded\":true}\n";
-    return done;
-  });
+  router.route("POST", "/v1/reload", control_right::operate,
+               [reload](const control_request&, const control_responder& respond) {
+                 reload([respond](const reload_result& result) { respond(answer_reload(result)); });
+               });
+}
+
+std::string_view name_of(reload_result::what_became x) noexcept {
+  constexpr std::string_view names[] = {"in_force", "rolling_out", "held", "frozen", "not_judged", "refused"};
+  return names[static_cast<std::size_t>(x)];
 }
 
 } // namespace weir

@@ -14,6 +14,7 @@
 #include "actors/store_writer.hpp"
 #include "supervisors/buffers.hpp"
 #include "supervisors/node_watch.hpp"
+#include "supervisors/overload_limits.hpp"
 #include "supervisors/supervisor.hpp"
 #include "telemetry/log.hpp"
 
@@ -72,7 +73,7 @@ push_policy::push_settings push_settings_of(const pusher_config& config) {
 } // namespace
 
 node::node(caf::actor_system& system, node_parts parts)
-    : system_(system), parts_(std::move(parts)), snapshot_(parts_.snapshot), began_(look_at(*parts_.world.clock)) {}
+    : system_(system), parts_(std::move(parts)), began_(look_at(*parts_.world.clock)) {}
 
 node::~node() {
   if (!stopped_)
@@ -100,6 +101,7 @@ caf::error node::open_store() {
     return std::move(opened.error());
   store_ = std::move(opened->store);
   recovery_ = opened->report;
+  mark_.emplace(parts_.world.disk, parts_.config.data_dir);
   return caf::none;
 }
 
@@ -108,6 +110,7 @@ void node::make_shared_parts() {
   const auto cores = config.threads.data;
   metrics_ = std::make_shared<node_metrics_set>();
   metrics_->store.recovery_seconds.Set(std::chrono::duration<double>(recovery_.took).count());
+  metrics_->supervisor.unclean_starts.Set(static_cast<double>(mark_->unclean_starts()));
   status_ = std::make_shared<node_status>();
   directory_ = std::make_shared<node_directory>(cores, cores, config.threads.shards);
   credentials_ = std::make_shared<weir::credentials>(config.tokens);
@@ -117,10 +120,14 @@ void node::make_shared_parts() {
   buffer_admission::limits admitted;
   admitted.buffers = config.limits.buffers;
   admitted.creations_per_second = admitted.burst = config.limits.buffer_creation_rate;
+  admitted.tenant_share = config.limits.tenant_buffers_share;
+  admitted.enforced = parts_.guards.admission;
   admission_ = std::make_shared<buffer_admission>(admitted);
-  admission_->expect(snapshot_->table.entry_count());
   pushes_ = std::make_shared<push_overview>();
   board_ = std::make_shared<supervision_board>();
+  overload_ = std::make_shared<overload_board>(
+      overload_limits(config, {parts_.world, status_, memory_, admission_, shares_, store_, metrics_}),
+      parts_.world.clock, part(metrics_, metrics_->overload));
   show_before_scrapes();
   intake_parts door;
   door.world = parts_.world;
@@ -135,6 +142,7 @@ void node::make_shared_parts() {
   door.delays = part(metrics_, metrics_->delays);
   door.sender_share = config.limits.tenant_share;
   intake_ = std::make_shared<intake>(std::move(door));
+  make_config_parts();
 }
 
 namespace {
@@ -163,26 +171,30 @@ void show_destinations(pusher_metrics& metrics, const std::vector<push_policy::d
 
 /// What nobody pushes into a metric is looked up when somebody asks.
 void node::show_before_scrapes() {
-  metrics_->registry.before_scrape([all = metrics_.get(), store = store_, board = board_, pushes = pushes_] {
-    all->buffer.known.Set(static_cast<double>(store->used().buffers));
-    all->store.unbalanced_accounts.Set(static_cast<double>(store->unbalanced_accounts(accounts_per_scrape)));
-    std::uint64_t parked_buffers = 0;
-    for (const auto& x : mailbox_gauge::summarize())
-      for (std::size_t i = 0; i < mailbox_owner_count; ++i)
-        if (const auto owner = static_cast<mailbox_owner>(i); name_of(owner) == x.role) {
-          all->overload.mailbox_messages[owner].Set(static_cast<double>(x.deepest));
-          count_up_to(all->overload.mailbox_refused[owner], static_cast<double>(x.refused));
-        }
-    for (const auto& x : board->tallies())
-      for (std::size_t i = 0; i < supervisor_name_count; ++i)
-        if (const auto name = static_cast<supervisor_name>(i); name_of(name) == x.supervisor) {
-          count_up_to(all->supervisor.restarts[name], static_cast<double>(x.restarts));
-          all->supervisor.parked[name].Set(static_cast<double>(x.parked));
-          if (name == supervisor_name::buffers)
-            parked_buffers = x.parked;
-        }
-    show_destinations(all->pusher, pushes->troubled(), parked_buffers);
-  });
+  metrics_->registry.before_scrape(
+      [all = metrics_.get(), store = store_, board = board_, pushes = pushes_, gate = admission_, shares = shares_] {
+        all->buffer.known.Set(static_cast<double>(store->used().buffers));
+        count_up_to(all->overload.tenants_over_quota,
+                    static_cast<double>(gate->look().refused[static_cast<std::size_t>(shed_reason::tenant_share)]
+                                        + shares->refused()));
+        all->store.unbalanced_accounts.Set(static_cast<double>(store->unbalanced_accounts(accounts_per_scrape)));
+        std::uint64_t parked_buffers = 0;
+        for (const auto& x : mailbox_gauge::summarize())
+          for (std::size_t i = 0; i < mailbox_owner_count; ++i)
+            if (const auto owner = static_cast<mailbox_owner>(i); name_of(owner) == x.role) {
+              all->overload.mailbox_messages[owner].Set(static_cast<double>(x.deepest));
+              count_up_to(all->overload.mailbox_refused[owner], static_cast<double>(x.refused));
+            }
+        for (const auto& x : board->tallies())
+          for (std::size_t i = 0; i < supervisor_name_count; ++i)
+            if (const auto name = static_cast<supervisor_name>(i); name_of(name) == x.supervisor) {
+              count_up_to(all->supervisor.restarts[name], static_cast<double>(x.restarts));
+              all->supervisor.parked[name].Set(static_cast<double>(x.parked));
+              if (name == supervisor_name::buffers)
+                parked_buffers = x.parked;
+            }
+        show_destinations(all->pusher, pushes->troubled(), parked_buffers);
+      });
 }
 
 supervisor_spec node::spec_of(supervisor_name name) const {
@@ -221,6 +233,7 @@ child_spec node::shards_and_receivers() {
                                parts.settings.block_bytes = parts_.config.buffer.block_bytes;
                                parts.settings.linger = parts_.config.buffer.linger;
                                parts.settings.default_quota_bytes = parts_.config.limits.job_bytes;
+                               parts.settings.hold_bytes = parts_.config.publication.hold_bytes;
                                parts.settings.window_batches = parts_.config.limits.window_batches;
                                parts.settings.open_bytes = std::max<std::uint64_t>(
                                    1, parts_.config.limits.open_block_bytes / directory_->shard_count());
@@ -233,8 +246,10 @@ child_spec node::shards_and_receivers() {
                                parts.on_the_way = on_the_way_;
                                parts.metrics = part(metrics_, metrics_->shard);
                                auto made = system_.spawn(shard, std::move(parts));
-                               caf::anon_send(made, snapshot());
-                               directory_->enter_shard(i, {made, window(parts_.config.limits.in_flight_bytes)});
+                               targets_->introduce([&](const snapshot_ptr& snapshot) {
+                                 caf::anon_send(made, snapshot);
+                                 directory_->enter_shard(i, {made, window(parts_.config.limits.in_flight_bytes)});
+                               });
                                return caf::actor_cast<caf::actor>(made);
                              },
                              restart::permanent, stop_patience});
@@ -246,9 +261,9 @@ child_spec node::shards_and_receivers() {
                                parts.directory = directory_;
                                parts.memory = memory_;
                                parts.shares = shares_;
+                               parts.judge = judge_of(judging_role::receiver, i);
                                parts.metrics = part(metrics_, metrics_->receiver);
                                auto made = system_.spawn(receiver, std::move(parts));
-                               caf::anon_send(made, snapshot());
                                directory_->enter_receiver(i, {made, window(parts_.config.limits.in_flight_bytes)});
                                return caf::actor_cast<caf::actor>(made);
                              },
@@ -271,9 +286,9 @@ child_spec node::forwarders() {
                                parts.limits.max_event_bytes = parts_.config.limits.max_event_bytes;
                                parts.limits.max_depth = parts_.config.http.max_json_depth;
                                parts.directory = directory_;
+                               parts.judge = judge_of(judging_role::forwarder, i);
                                parts.metrics = part(metrics_, metrics_->forwarder);
                                auto made = system_.spawn(forwarder, std::move(parts));
-                               caf::anon_send(made, snapshot());
                                directory_->enter_forwarder(i, {made, nullptr});
                                return caf::actor_cast<caf::actor>(made);
                              },
@@ -290,6 +305,7 @@ child_spec node::buffers_child() {
   return {"buffers",
           [this]() -> caf::expected<caf::actor> {
             buffers_parts parts;
+            parts.hold = parts_.config.publication.hold;
             parts.observe = [board = board_](const child_transition& step) { board->note(step); };
             auto& child = parts.child;
             child.settings.max_age = parts_.config.buffer.max_age;
@@ -301,11 +317,15 @@ child_spec node::buffers_child() {
             child.directory = directory_;
             child.metrics = part(metrics_, metrics_->buffer);
             child.delays = part(metrics_, metrics_->delays);
-            child.snapshot = snapshot();
             child.began = began_;
-            auto made = system_.spawn(buffers, std::move(parts));
-            directory_->enter_buffers({made, nullptr});
-            return caf::actor_cast<caf::actor>(made);
+            caf::actor result;
+            targets_->introduce([&](const snapshot_ptr& snapshot) {
+              child.snapshot = snapshot;
+              auto made = system_.spawn(buffers, std::move(parts));
+              directory_->enter_buffers({made, nullptr});
+              result = caf::actor_cast<caf::actor>(made);
+            });
+            return result;
           },
           restart::permanent, std::chrono::seconds{60}};
 }
@@ -339,11 +359,15 @@ child_spec node::watch_child() {
             parts.status = status_;
             parts.memory = memory_;
             parts.metrics = part(metrics_, metrics_->overload);
+            parts.board = overload_;
             parts.budget = limits.memory;
             parts.seal_early_at = limits.memory_seal_at;
             parts.shrink_credit_at = limits.memory_shrink_at;
             parts.refuse_ingest_at = limits.memory_refuse_at;
-            return caf::actor_cast<caf::actor>(system_.spawn(node_watch, std::move(parts)));
+            // A thread of its own: a ladder that waits for its turn behind a flood is of no use.
+            return caf::actor_cast<caf::actor>(parts_.own_threads
+                                                   ? system_.spawn<caf::detached>(node_watch, std::move(parts))
+                                                   : system_.spawn(node_watch, std::move(parts)));
           },
           restart::permanent, stop_patience};
 }
@@ -371,29 +395,7 @@ caf::error node::start_tree() {
     if (tell)
       tell();
   });
-  intake_->configure(snapshot());
   return caf::none;
-}
-
-config_snapshot_ptr node::snapshot() const {
-  std::lock_guard lock{mutex_};
-  return snapshot_;
-}
-
-void node::publish(config_snapshot_ptr next) {
-  {
-    std::lock_guard lock{mutex_};
-    snapshot_ = next;
-  }
-  admission_->expect(next->table.entry_count());
-  for (std::size_t i = 0; i < directory_->shard_count(); ++i)
-    directory_->shard(i).tell(next);
-  for (std::size_t i = 0; i < directory_->receiver_count(); ++i)
-    directory_->receiver(i).tell(next);
-  directory_->buffers().tell(next);
-  for (std::size_t i = 0; i < directory_->forwarder_count(); ++i)
-    directory_->forwarder(i).tell(next);
-  intake_->configure(std::move(next));
 }
 
 bool node::recovered() const {
@@ -520,6 +522,8 @@ bool node::stop(std::chrono::milliseconds deadline, const std::function<bool()>&
   }
   if (auto why = store_->close())
     log::error("store-not-closed", "{}; the next start recovers by scanning", system_.render(why));
+  if (!status_->gave_up.load())
+    mark_->end();
   return empty;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "telemetry/config_metrics.hpp"
 #include "telemetry/delay_metrics.hpp"
 #include "telemetry/http_metrics.hpp"
 #include "telemetry/metrics.hpp"
@@ -22,6 +23,7 @@ struct node_metrics_set {
   control_metrics control{registry.families()};
   overload_metrics overload{registry.families()};
   supervisor_metrics supervisor{registry.families()};
+  config_role_metrics config{registry.families()};
 };
 
 } // namespace weir

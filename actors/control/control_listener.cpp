@@ -41,7 +41,7 @@ http::answer plain_text(int status, std::string body) {
   return result;
 }
 
-http::answer ready_answer(const std::vector<std::string>& reasons) {
+http::answer ready_answer(const std::vector<std::string>& reasons, const std::string& warning) {
   http::answer result;
   result.status = reasons.empty() ? 200 : 503;
   result.retry_after_seconds = reasons.empty() ? 0 : 1;
@@ -51,7 +51,12 @@ http::answer ready_answer(const std::vector<std::string>& reasons) {
       result.body += ',';
     http::append_json_string(result.body, reasons[i]);
   }
-  result.body += "]}\n";
+  result.body += ']';
+  if (!warning.empty()) {
+    result.body += R"(,"warning":)";
+    http::append_json_string(result.body, warning);
+  }
+  result.body += "}\n";
   return result;
 }
 
@@ -81,10 +86,13 @@ caf::expected<std::unique_ptr<control_listener>> control_listener::open(control_
   return std::unique_ptr<control_listener>{std::move(result)};
 }
 
-void add_standard_routes(control_router& router, readiness_probe probe, metrics_registry& metrics) {
+void add_standard_routes(control_router& router, readiness_probe probe, metrics_registry& metrics,
+                         std::string warning) {
   router.answer("GET", "/healthz", control_right::none, [](const control_request&) { return plain_text(200, "ok\n"); });
   router.answer("GET", "/readyz", control_right::none,
-                [probe = std::move(probe)](const control_request&) { return ready_answer(probe()); });
+                [probe = std::move(probe), warning = std::move(warning)](const control_request&) {
+                  return ready_answer(probe(), warning);
+                });
   router.answer("GET", "/metrics", control_right::loopback, [&metrics](const control_request&) {
     auto result = plain_text(200, metrics.text());
     result.content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -52,7 +52,9 @@ class control_listener {
 /// Why the node does not want traffic now, one short name each; empty: it is ready.
 using readiness_probe = std::function<std::vector<std::string>()>;
 
-/// `/healthz` (200 while the process lives), `/readyz` (200, or 503 with the reasons), `/metrics`.
-void add_standard_routes(control_router& router, readiness_probe probe, metrics_registry& metrics);
+/// `/healthz` (200 while the process lives), `/readyz` (200, or 503 with the reasons), `/metrics`. `/readyz` shows
+/// `warning` if there is one.
+void add_standard_routes(control_router& router, readiness_probe probe, metrics_registry& metrics,
+                         std::string warning = {});
 
 } // namespace weir

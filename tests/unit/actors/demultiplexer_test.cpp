@@ -19,12 +19,13 @@ struct sorting {
   std::shared_ptr<routed_batch> routed = std::make_shared<routed_batch>();
   demultiplexer::result sorted;
 
-  sorting& split(const std::string& text, const config_snapshot_ptr& forwarders, const config_snapshot_ptr& mine) {
+  sorting& split(const std::string& text, const config_snapshot_ptr& forwarders, const config_snapshot_ptr& mine,
+                 const config_snapshot_ptr& leaving = nullptr) {
     routed->origin = body_of(text, fate);
     routed->version = forwarders->version;
     routed->snapshot = forwarders;
     router.route(*routed->origin, *forwarders, *routed);
-    sorted = sorter.split(*routed, mine);
+    sorted = sorter.split(*routed, mine, leaving);
     return *this;
   }
   /// What a job gets, as text.
@@ -87,6 +88,34 @@ TEST_CASE(
   CHECK(again.batches[0].second->slices[0].job == job_id{1});
   y.routed->groups[0].entry = 0xffff'fff0;
   CHECK(y.sorter.split(*y.routed, theirs).slices == 1);
+}
+
+TEST_CASE("while a config is rolled out, what it adds counts at once and what it removes still counts") {
+  sorting x;
+  snapshot_maker older, newer;
+  newer.version = config_version{2};
+  const auto before = older({zone_job(1, "a"), zone_job(2, "b"), zone_job(3, "c"), zone_job(4, "c", {"n"})});
+  const auto after = newer({zone_job(3, "c"), zone_job(5, "b"), zone_job(6, "d")});
+  // A forwarder that has the old one.
+  x.split(event_of("a", 1) + event_of("b", 2) + event_of("c", 3), before, after, before);
+  CHECK(x.sorted.not_entitled == 0);
+  CHECK(x.sorted.offered == 5);
+  CHECK(x.of(1) == event_of("a", 1));
+  CHECK(x.of(2) == event_of("b", 2));
+  CHECK(x.of(5) == event_of("b", 2));
+  CHECK(x.of(3) == event_of("c", 3));
+  CHECK(x.of(4) == "{\"n\":3}\n");
+  // One that has the new one, and one that lets everybody pass.
+  sorting y;
+  y.split(event_of("c", 3) + event_of("d", 4), after, after, before);
+  CHECK(y.of(6) == event_of("d", 4));
+  CHECK(y.of(4) == "{\"n\":3}\n");
+  sorting z;
+  snapshot_maker anybody;
+  anybody.version = config_version{9};
+  z.split(event_of("a", 1) + event_of("e", 2), anybody({zone_job(1, "a"), zone_job(9, "e")}), after, before);
+  CHECK(z.sorted.not_entitled == 1);
+  CHECK(z.of(1) == event_of("a", 1));
 }
 
 TEST_CASE("a job with field_names gets these fields in this order; others get the bytes that came") {

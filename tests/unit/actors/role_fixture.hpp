@@ -54,6 +54,7 @@ inline std::shared_ptr<batch> body_of(const std::string& text, std::shared_ptr<b
 struct snapshot_maker {
   config_version version{1};
   std::vector<std::pair<std::string, std::vector<std::string>>> accounts{};
+  std::string cluster{};
 
   config_snapshot_ptr operator()(std::vector<job> jobs) const {
     dataset_config requests;
@@ -71,6 +72,7 @@ struct snapshot_maker {
       builder.add(x, number(x.id));
     snapshot_identity identity;
     identity.version = version;
+    identity.cluster = cluster;
     return builder.finish(identity);
   }
 };

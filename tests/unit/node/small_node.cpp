@@ -9,6 +9,7 @@
 
 #include "actors/pusher.hpp"
 #include "config/config_builder.hpp"
+#include "config/forwarding_guards.hpp"
 #include "store/gzip_member.hpp"
 
 namespace weir {
@@ -102,8 +103,46 @@ void small_node::crash(std::uint64_t seed, std::optional<fake_disk::pending_fate
 
 void small_node::publish(std::vector<small_job> jobs) {
   jobs_ = std::move(jobs);
-  node_->publish(snapshot_of(jobs_));
+  const auto next = snapshot_of(jobs_);
+  auto& to = *node_->targets();
+  adopt_everywhere(judging_role::receiver, next);
+  to.apply_to_buffers(next);
+  adopt_everywhere(judging_role::forwarder, next);
+  to.apply_to_intake(next);
   pump();
+}
+
+/// Who is being restarted, or dies over it, is asked again.
+void small_node::adopt_everywhere(judging_role role, const config_snapshot_ptr& next) {
+  const auto& roles = node_->targets()->roles();
+  bool all = false;
+  for (int tries = 0; !all && tries < 60; ++tries) {
+    all = true;
+    const auto versions = roles.versions(role);
+    for (std::size_t i = 0; i < versions.size(); ++i) {
+      if (versions[i] == next->version)
+        continue;
+      all = false;
+      config_offer what;
+      what.snapshot = next;
+      what.approved = approval_hash(roles.of(role, i, clock->steady()).in_force->content, next->content);
+      if (const auto answer = offer(role, i, std::move(what)))
+        REQUIRE_MESSAGE(answer->adopted, answer->text);
+    }
+  }
+  REQUIRE_MESSAGE(all, "a role is gone for good");
+}
+
+std::optional<config_answer> small_node::offer(judging_role role, std::size_t i, config_offer what) {
+  const auto answer = std::make_shared<std::optional<config_answer>>();
+  what.answer = [answer](config_answer said) { *answer = std::move(said); };
+  const auto sent = std::make_shared<const config_offer>(std::move(what));
+  auto& to = *node_->targets();
+  if (role == judging_role::forwarder ? to.offer_to_forwarder(i, sent) : to.offer_to_receiver(i, sent))
+    pump_until([&] { return answer->has_value(); }, 1s);
+  else
+    pass(1s);
+  return *answer;
 }
 
 awaited_answer small_node::post(const std::string& body, const std::string& key) {
@@ -203,15 +242,7 @@ std::uint64_t small_node::buffered() const {
 }
 
 bool small_node::balanced() const {
-  const auto ledger = node_->ledger();
-  for (const auto& [name, x] : ledger.senders) {
-    std::uint64_t rejected = 0;
-    for (auto count : x.rejected)
-      rejected += count;
-    if (x.received != rejected + x.not_entitled + x.offered)
-      return false;
-  }
-  return ledger.balances();
+  return node_->ledger().balances();
 }
 
 buffer_actor small_node::buffer_of(std::uint64_t job) {

@@ -55,7 +55,12 @@ struct small_node : deterministic_system {
   /// Power fails: the roles are gone, what was not synced is lost as `seed` has it, nobody is answered. The
   /// objects at the destinations stay. Not started again.
   void crash(std::uint64_t seed, std::optional<fake_disk::pending_fate> fate = {});
+  /// Puts these jobs in force as a rollout does, role after role, whatever the roles' guards would think of them.
   void publish(std::vector<small_job> jobs);
+  /// A config of these jobs with the next version; not offered to anybody.
+  config_snapshot_ptr snapshot_of(const std::vector<small_job>& jobs);
+  /// Offers it to one role and waits for the answer; nothing if the role dies first.
+  std::optional<config_answer> offer(judging_role role, std::size_t i, config_offer what);
 
   /// Hands a body to the gate, as a source does. With `key` as its Idempotency-Key.
   awaited_answer post(const std::string& body, const std::string& key = "");
@@ -94,7 +99,7 @@ struct small_node : deterministic_system {
   std::string disorder(std::uint64_t job, const std::vector<sequence>& holes = {}) const;
 
  private:
-  config_snapshot_ptr snapshot_of(const std::vector<small_job>& jobs);
+  void adopt_everywhere(judging_role role, const config_snapshot_ptr& next);
 
   std::unique_ptr<weir::node> node_;
   std::vector<small_job> jobs_;
