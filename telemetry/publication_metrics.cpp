@@ -37,6 +37,12 @@ publication_metrics::publication_metrics(prometheus::Registry& registry, const s
                                       "Times that the last known good config could not be written to disk.")),
       intervals(make_counter(registry, "weir_config_intervals_total",
                              "Times that the config was made anew and judged, changed or not.")) {
+  auto reasons = both(refusals, guards);
+  reasons.emplace_back("other");
+  for (const auto reason : reasons)
+    refusing_.emplace(reason, &make_gauge(registry, "weir_config_refusing",
+                                          "1 while what the config's source says is refused, by the reason.",
+                                          {{"where", "publisher"}, {"reason", std::string{reason}}}));
   for (const auto reason : guards) {
     held_.emplace(reason, &make_gauge(registry, "weir_config_held", "Changes that wait for an operator.",
                                       {{"reason", std::string{reason}}}));
@@ -55,6 +61,12 @@ void publication_metrics::show_held(const std::vector<std::vector<std::string>>&
     const auto found = counts.find(reason);
     gauge->Set(found == counts.end() ? 0 : found->second);
   }
+}
+
+void publication_metrics::show_refused(std::string_view reason) {
+  const auto found = reason.empty() || refusing_.count(reason) != 0 ? reason : std::string_view{"other"};
+  for (const auto& [name, gauge] : refusing_)
+    gauge->Set(name == found ? 1 : 0);
 }
 
 void publication_metrics::count_guard(std::string_view reason) {

@@ -33,11 +33,15 @@ struct publication_metrics {
 
   /// Changes that wait for an operator, by each of their reasons. All others become 0.
   void show_held(const std::vector<std::vector<std::string>>& reasons);
+  /// Why what the source says now is refused, of the same reasons as `refused`; empty: it is not. All others become 0.
+  /// The counter tells that something was refused, this that it still is.
+  void show_refused(std::string_view reason);
   /// A guard held or refused a change.
   void count_guard(std::string_view reason);
 
  private:
   std::map<std::string, prometheus::Gauge*, std::less<>> held_;
+  std::map<std::string, prometheus::Gauge*, std::less<>> refusing_;
   std::map<std::string, prometheus::Counter*, std::less<>> fired_;
 };
 

@@ -88,6 +88,7 @@ void config_publication::regenerated(config_reading reading, publication_moment 
   }
   source_.failures = 0;
   source_.ok = true;
+  metrics_.show_refused({});
   source_.reason.clear();
   source_.text.clear();
   source_.last_good = now.wall;
@@ -115,6 +116,7 @@ void config_publication::note_refusal(const std::string& reason, const std::stri
   source_.reason = reason;
   source_.text = text;
   metrics_.refused.count(reason);
+  metrics_.show_refused(reason);
   const auto sentence = fmt::format("{} Version {} stays in force.", text, number(in_force_->version));
   log::error("config-refused", "{}: {}", reason, sentence);
   const auto same = reason + text;
