@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What the rules and the dashboard are made of. Sourced by the tests beside it.
+set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 rules=$root/config/alerts.yml
