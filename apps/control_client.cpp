@@ -40,7 +40,8 @@ void add_control_options(CLI::App& command, control_options& options) {
   command.add_option("--token-file", options.token_file, "file with the bearer token; else WEIR_TOKEN is used");
 }
 
-control_answer call_control(const control_options& options, const std::string& method, const std::string& path) {
+control_answer call_control(const control_options& options, const std::string& method, const std::string& path,
+                            const std::string& body) {
   control_answer answer;
   const auto token = read_token(options, answer.text);
   if (!answer.text.empty())
@@ -54,8 +55,10 @@ control_answer call_control(const control_options& options, const std::string& m
   auto* handle = request.get();
   curl_easy_setopt(handle, CURLOPT_URL, url.c_str());
   curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method.c_str());
-  if (method == "POST")
-    curl_easy_setopt(handle, CURLOPT_POSTFIELDS, "");
+  if (method == "POST") {
+    curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    curl_easy_setopt(handle, CURLOPT_POSTFIELDS, body.c_str());
+  }
   curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(handle, CURLOPT_TIMEOUT, patience_seconds);
   curl_easy_setopt(handle, CURLOPT_PROXY, "");

@@ -22,7 +22,8 @@ struct control_answer {
   std::string text; ///< The body, or why there is none.
 };
 
-/// One request, within 30 s.
-control_answer call_control(const control_options& options, const std::string& method, const std::string& path);
+/// One request, within 30 s. `body` is JSON, of a POST only.
+control_answer call_control(const control_options& options, const std::string& method, const std::string& path,
+                            const std::string& body = {});
 
 } // namespace weir
