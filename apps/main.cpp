@@ -6,7 +6,9 @@
 #include <CLI/CLI.hpp>
 
 #include "apps/audit_command.hpp"
+#include "apps/backup_command.hpp"
 #include "apps/check_command.hpp"
+#include "apps/config_command.hpp"
 #include "apps/generate_command.hpp"
 #include "apps/overload_command.hpp"
 #include "apps/ledger_command.hpp"
@@ -33,8 +35,10 @@ int choose_and_run(int argc, char** argv) {
   weir::add_overload_command(app, run);
   weir::add_generate_command(app, run);
   weir::add_audit_command(app, run);
+  weir::add_config_command(app, run);
   weir::add_ledger_command(app, run);
   weir::add_plan_command(app, run);
+  weir::add_backup_commands(app, run);
   weir::add_store_command(app, run);
   app.footer("`weir COMMAND --help` shows examples.");
   try {
