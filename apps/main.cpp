@@ -15,6 +15,7 @@
 #include "apps/plan_command.hpp"
 #include "apps/run_command.hpp"
 #include "apps/store_command.hpp"
+#include "apps/support_bundle_command.hpp"
 #include "apps/version.hpp"
 
 namespace {
@@ -39,6 +40,7 @@ int choose_and_run(int argc, char** argv) {
   weir::add_ledger_command(app, run);
   weir::add_plan_command(app, run);
   weir::add_backup_commands(app, run);
+  weir::add_support_bundle_command(app, run);
   weir::add_store_command(app, run);
   app.footer("`weir COMMAND --help` shows examples.");
   try {
