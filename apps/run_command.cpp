@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "apps/check_command.hpp"
 #include "apps/config_world.hpp"
@@ -201,16 +202,19 @@ void add_reload_command(CLI::App& app, std::function<int()>& run) {
       "  weir reload --token-file operator.token\n"
       "  WEIR_TOKEN=… weir reload --connect 127.0.0.1:9401\n"
       "\n"
-      "Exit codes: 0 reloaded, 1 refused (the old config stays in force), 2 the command line is wrong.");
+      "Exit codes: 0 everything is in force, 1 refused (the old config stays in force), 2 the command line is wrong,\n"
+      "3 tokens and certificates are in force and the jobs are not yet: held, frozen, or still being rolled out.");
   command->callback([options, &run] {
     run = [options] {
+      constexpr int not_yet = 3;
       const auto answer = call_control(*options, "POST", "/v1/reload");
-      if (answer.status == 200) {
-        std::cout << "reloaded\n";
-        return 0;
+      if (answer.status != 200 && answer.status != 202) {
+        std::cerr << answer.text << '\n';
+        return 1;
       }
-      std::cerr << answer.text << '\n';
-      return 1;
+      const auto said = nlohmann::json::parse(answer.text, nullptr, false);
+      std::cout << "reloaded: " << (said.is_object() ? said.value("text", "") : "") << '\n';
+      return answer.status == 200 ? 0 : not_yet;
     };
   });
 }

@@ -19,7 +19,10 @@ config_snapshot_ptr empty_config(const node_config& config) {
 } // namespace
 
 kept_config::kept_config(std::shared_ptr<disk> on, const std::string& directory, config_signer signer)
-    : disk_(std::move(on)), directory_(directory), signer_(std::move(signer)), files_(*disk_, directory) {}
+    : disk_(std::move(on)),
+      directory_(directory),
+      signer_(std::make_shared<const config_signer>(std::move(signer))),
+      files_(*disk_, directory) {}
 
 kept_config::opened kept_config::open(std::shared_ptr<disk> on, const node_config& config) {
   opened result;
@@ -54,7 +57,7 @@ kept_config::opened kept_config::open(std::shared_ptr<disk> on, const node_confi
 
 std::string kept_config::keep(const config_snapshot& snapshot) {
   std::lock_guard lock{mutex_};
-  if (const auto why = files_.write(snapshot, signer_))
+  if (const auto why = files_.write(snapshot, *signer_))
     return fmt::format("the last known good config in {} cannot be written: {}", directory_, why.message());
   return {};
 }

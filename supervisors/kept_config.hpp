@@ -36,13 +36,16 @@ class kept_config {
   /// Writes it; empty, or why not. Blocks for the disk; from any thread.
   std::string keep(const config_snapshot& snapshot);
 
+  /// The node's key, for what else of its config it signs.
+  const std::shared_ptr<const config_signer>& signer() const noexcept { return signer_; }
+
  private:
   kept_config(std::shared_ptr<disk> on, const std::string& directory, config_signer signer);
 
   std::shared_ptr<disk> disk_;
   std::string directory_;
   std::mutex mutex_;
-  config_signer signer_;
+  std::shared_ptr<const config_signer> signer_;
   last_known_good files_;
 };
 

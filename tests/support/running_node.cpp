@@ -33,6 +33,8 @@ const char* const default_sections[][2] = {
     {"limits", "memory = \"512MiB\"\n"},
     {"destinations", "allow_private = [\"127.0.0.0/8\"]\nallow_insecure_http = true\n"},
     {"jobs", "file = \"jobs.ndjson\"\n"},
+    // A change of jobs shall be in force within the patience of a reload.
+    {"rollout", "canary = \"20ms\"\ntenth = \"20ms\"\nall = \"20ms\"\n"},
 };
 
 } // namespace
@@ -111,11 +113,12 @@ std::string running_node::complaint(const std::string& what) const {
   return what + "; its log ends with:\n" + text.substr(text.size() > 3000 ? text.size() - 3000 : 0);
 }
 
-void running_node::launch(const std::vector<std::string>& front) {
+void running_node::launch(const std::vector<std::string>& front, const std::vector<std::string>& more) {
   ++runs_;
   auto words = front;
   for (const auto& word : {built_program("weir"), std::string("run"), std::string("--config"), config_file()})
     words.push_back(word);
+  words.insert(words.end(), more.begin(), more.end());
   command what{words.front(), {words.begin() + 1, words.end()}};
   what.output_file = what.error_file = directory_ / ("node-" + std::to_string(runs_) + ".log");
   node_.emplace(what);
@@ -216,8 +219,8 @@ http_answer running_node::control(const std::string& path) {
   return client_->get("http://127.0.0.1:" + std::to_string(control_) + path);
 }
 
-http_answer running_node::control_post(const std::string& path) {
-  return client_->post("http://127.0.0.1:" + std::to_string(control_) + path, "");
+http_answer running_node::control_post(const std::string& path, const std::string& body) {
+  return client_->post("http://127.0.0.1:" + std::to_string(control_) + path, body);
 }
 
 nlohmann::json running_node::ledger() {

@@ -56,8 +56,9 @@ class running_node {
 
   /// Starts it and waits for 200 of /readyz. Returns how long that took.
   std::chrono::milliseconds start(std::chrono::milliseconds within = std::chrono::seconds(20));
-  /// Starts it and does not wait. `front` is run in its place, followed by its command line: `strace -o …`.
-  void launch(const std::vector<std::string>& front = {});
+  /// Starts it and does not wait. `front` is run in its place, followed by its command line: `strace -o …`. `more`
+  /// goes behind `weir run --config …`.
+  void launch(const std::vector<std::string>& front = {}, const std::vector<std::string>& more = {});
   bool wait_until_ready(std::chrono::milliseconds within = std::chrono::seconds(20));
   bool ready();
   bool running() { return node_ && node_->running(); }
@@ -87,7 +88,7 @@ class running_node {
   /// The sum over all labels; `labels` must stand in the line if given, as in `reason="disk_full"`.
   double metric(const std::string& name, const std::string& labels = "");
   http_answer control(const std::string& path); ///< GET with the token.
-  http_answer control_post(const std::string& path);
+  http_answer control_post(const std::string& path, const std::string& body = "");
   /// Whether the ledger says balanced and nothing is buffered, within that time.
   bool drained(std::chrono::milliseconds within = std::chrono::seconds(30));
   std::string log() const; ///< Of the present or last run.

@@ -164,8 +164,10 @@ void sink_connection::be_silent() {
 
 bool sink_connection::answer(const sink_request& request, const sink_behaviour& how) {
   auto status = std::to_string(request.status);
-  auto body = request.status == 204 || request.method == "HEAD" ? "" : status + '\n';
-  auto head = "HTTP/1.1 " + status + " as told\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  auto without = request.status == 204 || request.status == 304 || request.method == "HEAD";
+  auto body = without ? "" : how.body.value_or(status + '\n');
+  auto head = "HTTP/1.1 " + status
+              + " as told\r\nContent-Length: " + std::to_string(how.announced_bytes.value_or(body.size())) + "\r\n";
   if (how.retry_after && request.status == how.status)
     head += "Retry-After: " + std::to_string(how.retry_after->count()) + "\r\n";
   for (auto& [name, value] : how.headers)

@@ -28,6 +28,8 @@ struct sink_behaviour {
   std::uint64_t times = for_ever; ///< Requests it is for; those behind them get the default. Not for `poison`.
   std::optional<std::chrono::seconds> retry_after{};
   std::vector<std::pair<std::string, std::string>> headers{}; ///< Of the answer, beside the necessary ones.
+  std::optional<std::string> body{};                          ///< Of the answer; without one its status as text.
+  std::optional<std::uint64_t> announced_bytes{}; ///< `Content-Length` of the answer in place of the true one.
   std::string poison{};                    ///< If not empty, `status` is only for bodies that contain this, unpacked.
   bool never_answer = false;               ///< Takes the request and is silent until the client gives up.
   bool never_read = false;                 ///< Takes the head and leaves the body on the wire, silent too.
