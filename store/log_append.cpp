@@ -183,6 +183,7 @@ void log_store::fail_group() {
   {
     std::lock_guard guard(mutex_);
     ++totals_.failed_groups;
+    files_.close_all();
   }
   seal();
 }

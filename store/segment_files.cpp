@@ -67,6 +67,12 @@ void segment_files::close_some() {
   }
 }
 
+void segment_files::close_all() {
+  for (auto& x : files_)
+    x.handle.reset();
+  open_ = 0;
+}
+
 std::error_code segment_files::open(std::uint16_t number, std::shared_ptr<disk_file>& handle) {
   auto& x = files_[number];
   if (!x.handle) {

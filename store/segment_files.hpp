@@ -43,6 +43,9 @@ class segment_files {
   void found(std::uint16_t number);
   /// The open file; opens it if need be.
   std::error_code open(std::uint16_t number, std::shared_ptr<disk_file>& handle);
+  /// Opens each anew when it is needed next; readers that have one go on. After a failure: the file system
+  /// may have been mounted anew, and a handle of the old one would fail for ever.
+  void close_all();
   /// The free file with the lowest number.
   std::optional<std::uint16_t> first_free() const;
   /// Makes a preallocated, free file, durable with its name. Errors leave nothing behind.
