@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -52,6 +53,17 @@ class steady_traffic {
     if (worker_.joinable())
       worker_.join();
   }
+  /// From the first try to the acknowledgement, in seconds, of bodies first sent within [from, to); sorted.
+  std::vector<double> answer_times(clock::time_point from, clock::time_point to) const {
+    std::lock_guard lock(mutex_);
+    std::vector<double> all;
+    for (const auto& [sent, took] : answers_)
+      if (sent >= from && sent < to)
+        all.push_back(took);
+    std::sort(all.begin(), all.end());
+    return all;
+  }
+
   std::uint64_t bodies() const { return bodies_; }             ///< Acknowledged; one event a zone each.
   std::uint64_t repeats() const { return repeats_; }           ///< Tries that were not answered 200.
   std::uint64_t given_up() const { return given_up_; }         ///< Bodies refused for good: never expected.
@@ -94,8 +106,13 @@ class steady_traffic {
         }
         body += "}\n";
       }
+      const auto begin = clock::now();
       if (!post(client, body, run + '-' + std::to_string(bodies_)))
         return;
+      {
+        std::lock_guard lock(mutex_);
+        answers_.emplace_back(begin, std::chrono::duration<double>(clock::now() - begin).count());
+      }
       ++bodies_;
       // The pace of the load, not a wait for anything.
       std::this_thread::sleep_until(next);
@@ -122,16 +139,20 @@ class steady_traffic {
   std::string url_, token_;
   std::vector<std::string> zones_;
   std::size_t padding_;
+  mutable std::mutex mutex_;
+  std::vector<std::pair<clock::time_point, double>> answers_;
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> bodies_{0}, repeats_{0}, given_up_{0}, not_accepted_{0};
   std::thread worker_;
 };
 
-/// Looks at health and state five times a second from a connection of its own, as an operator's monitor does.
+/// Looks at health and state five times a second from a connection of its own, as an operator's monitor does. Each
+/// look is all of the paths; its time is theirs together.
 class control_poller {
  public:
-  explicit control_poller(const running_node& node)
-      : base_("http://127.0.0.1:" + std::to_string(node.control_port())),
+  explicit control_poller(const running_node& node, std::vector<std::string> paths = {"/healthz", "/v1/node"})
+      : paths_(std::move(paths)),
+        base_("http://127.0.0.1:" + std::to_string(node.control_port())),
         token_(node.token()),
         worker_([this] { work(); }) {}
   ~control_poller() { stop(); }
@@ -140,6 +161,7 @@ class control_poller {
     if (worker_.joinable())
       worker_.join();
   }
+  std::size_t looks() const { return times_.size(); } ///< Call when stopped.
   /// Call when stopped. Of all answers; an answer that did not come counts as an hour.
   std::chrono::milliseconds p99() {
     std::sort(times_.begin(), times_.end());
@@ -154,13 +176,15 @@ class control_poller {
     http_client client(how);
     while (!stopping_) {
       const auto begin = std::chrono::steady_clock::now();
-      const auto healthy = client.get(base_ + "/healthz").status == 200 && client.get(base_ + "/v1/node").status == 200;
+      const auto healthy = std::all_of(paths_.begin(), paths_.end(),
+                                       [&](const auto& path) { return client.get(base_ + path).status == 200; });
       const auto took = std::chrono::steady_clock::now() - begin;
       times_.push_back(healthy ? std::chrono::duration_cast<std::chrono::milliseconds>(took) : std::chrono::hours(1));
       std::this_thread::sleep_for(std::chrono::milliseconds(200)); // The pace of the monitor.
     }
   }
 
+  std::vector<std::string> paths_;
   std::string base_, token_;
   std::vector<std::chrono::milliseconds> times_;
   std::atomic<bool> stopping_{false};

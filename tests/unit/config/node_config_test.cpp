@@ -83,6 +83,8 @@ TEST_CASE("the file that is delivered loads, and its comments tell the defaults"
   world.files["/etc/weir/cert.pem"] = {"certificate", 0644};
   world.files["/etc/weir/key.pem"] = {"key", 0600};
   world.files["/etc/weir/jobs.ndjson"] = {"", 0644};
+  world.files["/etc/weir/generator.pem"] = {public_key_text(config_signer::make().public_key()), 0644};
+  world.files["/etc/weir/generator-ca.pem"] = {"certificate", 0644};
   world.machine.cores = 2;
   world.machine.memory_bytes = 23ull << 30;
   auto everything = uncommented(text);
@@ -161,6 +163,15 @@ TEST_CASE("a default that the machine cannot hold is lowered, and that is said")
   CHECK_NE(loaded.file.notes.at(0).find("limits.memory"), std::string::npos);
   // And the smallest that is allowed is consistent in itself.
   CHECK_NO_PROBLEM(world.problems_of(with_value("limits.memory", "\"128MiB\"")));
+}
+
+TEST_CASE("connections, uploads, operators and the store have to fit into the open files together") {
+  fake_config_world world;
+  world.machine.open_files = 1'024;
+  CHECK_NO_PROBLEM(world.problems_of(least));
+  CHECK_PROBLEM(world.problems_of(least + "[ingest.http]\nmax_connections=512\n[pusher]\nslots=256\n"),
+                "ingest.http.max_connections", "this process may have 1024; for example max_connections = ");
+  CHECK_NO_PROBLEM(world.problems_of(least + "[ingest.http]\nmax_connections=512\n[pusher]\nslots=64\n"));
 }
 
 TEST_CASE("a machine that tells nothing about itself does not refuse the defaults") {
