@@ -218,7 +218,7 @@ config_snapshot_ptr restamped(config_snapshot_ptr of, snapshot_identity identity
 }
 
 merge_result merge(merge_order order) {
-  if (order.in_force && order.in_force->jobs.size() != 0)
+  if (order.in_force)
     return merger(order).run();
   merge_result result;
   result.on_hold = jobs_on_hold(*order.candidate);

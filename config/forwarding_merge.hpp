@@ -11,7 +11,7 @@ namespace weir {
 
 /// What a new version is made of. Lists of ids are sorted.
 struct merge_order {
-  config_snapshot_ptr in_force; ///< Null, or without jobs: the first.
+  config_snapshot_ptr in_force; ///< Null: the candidate is the first, and taken as it is.
   /// As it was generated, without jobs on hold. Moved in, it need not be copied where it can be taken as it is.
   config_snapshot_ptr candidate;
   /// Jobs whose change waits for an operator: they stay as they are in force.
