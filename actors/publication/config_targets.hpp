@@ -68,7 +68,7 @@ struct config_reading {
   /// Null if the source could not be read or its document is refused.
   snapshot_ptr snapshot;
   /// Name of the refusal as in metrics: one of `config_refusal`, `wrong_signature`, `unsigned_config`, …; empty with a
-  /// snapshot.
+  /// snapshot. `not_read_yet`: a source that is read elsewhere has not been looked at so far, which is no refusal.
   std::string reason;
   std::string text; ///< A sentence for an operator; no secret.
   /// Changes since the version in force that their owners asked for and an audit row explains, sorted. A reload by an

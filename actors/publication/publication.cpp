@@ -16,6 +16,7 @@ constexpr std::chrono::hours an_hour{1};
 constexpr std::size_t contents_remembered = 32; // Versions that some role might still have.
 constexpr std::string_view itself = "publisher";
 constexpr std::string_view stopped_reason = "stopped";
+constexpr std::string_view not_read_yet = "not_read_yet"; // See `config_reading::reason`.
 
 bool contains(const std::vector<job_id>& sorted, job_id job) {
   return std::binary_search(sorted.begin(), sorted.end(), job);
@@ -80,6 +81,8 @@ void config_publication::regenerated(config_reading reading, publication_moment 
   metrics_.intervals.Increment();
   age_base(now);
   expire_approvals(now);
+  if (!reading.snapshot && reading.reason == not_read_yet)
+    return;
   if (!reading.snapshot) {
     ++source_.failures;
     metrics_.source_failures.Increment();
