@@ -47,9 +47,15 @@ std::optional<body_fault> body_builder::reserve(std::uint64_t bytes, std::option
                     std::max(refusal.retry_after_seconds, 1)};
 }
 
-std::optional<body_fault> body_builder::begin() {
+std::optional<body_fault> body_builder::admissible() const {
   if (announced_ && *announced_ > limits_.max_bytes)
     return too_large(limits_.max_bytes);
+  return std::nullopt;
+}
+
+std::optional<body_fault> body_builder::begin() {
+  if (auto fault = admissible())
+    return fault;
   const bool known = encoding_ == body_encoding::identity && announced_;
   const auto bytes = known ? *announced_ : std::min(limits_.step_bytes, limits_.max_bytes);
   std::optional<credit> granted;

@@ -35,6 +35,8 @@ class body_builder {
   body_builder(ingest_gate& gate, std::shared_ptr<const sender> from, const body_limits& limits, body_encoding encoding,
                std::optional<std::uint64_t> wire_bytes);
 
+  /// What can be said against the body before anything is reserved for it.
+  std::optional<body_fault> admissible() const;
   /// Reserves what the body needs to begin. Call once, first.
   std::optional<body_fault> begin();
 

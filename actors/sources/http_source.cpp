@@ -47,7 +47,7 @@ caf::expected<std::unique_ptr<http_source>> http_source::open(http_source_settin
   const body_limits limits{settings.max_body_bytes, settings.max_ratio, settings.ratio_free_bytes, settings.step_bytes,
                            settings.max_zstd_window};
   auto service = std::make_shared<ingest_service>(std::move(gate), limits, settings.connections_per_token,
-                                                  settings.rates, settings.token_rates);
+                                                  settings.rates, settings.token_rates, clock);
   auto source = std::make_unique<listening_http_source>(std::move(service));
   if (auto err = source->open(settings.listener, std::move(clock), metrics))
     return err;

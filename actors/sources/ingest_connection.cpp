@@ -5,6 +5,7 @@
 #include <exception>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "actors/http/bearer.hpp"
 #include "actors/sources/ingest_request.hpp"
@@ -18,6 +19,9 @@ using http::problem;
 
 /// Bytes of a packed body that are read at a time.
 constexpr std::size_t wire_buffer_bytes = 64u << 10;
+
+/// For the turn of a body while others have theirs; then the sender is asked to come again.
+constexpr std::chrono::seconds turn_within{2};
 
 int whole_seconds(std::chrono::nanoseconds wait) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait + std::chrono::seconds{1}).count();
@@ -42,16 +46,9 @@ class ingest_connection : public http::connection {
  private:
   void on_head(http::request_head head, slot_id slot) override {
     slot_ = slot;
-    if (auto fault = admit(head)) {
-      auto with = http::error_answer(fault->why);
-      with.retry_after_seconds = fault->retry_after_seconds;
-      if (fault->why.status == 405)
-        with.allow = "POST";
-      end_body();
-      refuse(slot, fault->why, std::move(with));
-      return;
-    }
-    read_on();
+    if (const auto fault = admit(head))
+      return turn_away(*fault);
+    await_turn();
   }
 
   void on_body(std::size_t placed) override {
@@ -93,7 +90,63 @@ class ingest_connection : public http::connection {
                          "the token may not send for the scope that the query names"},
                         0};
     builder_.emplace(*service_->gate, from, service_->limits, request_.encoding, head.content_length);
-    return builder_->begin();
+    return builder_->admissible();
+  }
+
+  /// A fault that is known before anything of the body was read.
+  void turn_away(const body_fault& fault) {
+    auto with = http::error_answer(fault.why);
+    with.retry_after_seconds = fault.retry_after_seconds;
+    if (fault.why.status == 405)
+      with.allow = "POST";
+    end_body();
+    refuse(slot_, fault.why, std::move(with));
+  }
+
+  /// The body stays unread in the kernel until it is its sender's turn.
+  void await_turn() {
+    turn_ = service_->turns->ask(
+        builder_->from()->token,
+        [self = weak_from_this(), thread = std::weak_ptr<http::io_thread>{thread().shared_from_this()},
+         slot = slot_](fair_turns::turn_ptr given) {
+          if (const auto alive = thread.lock())
+            http::asio::post(alive->loop(), [self, slot, given = std::move(given)]() mutable {
+              if (const auto locked = std::static_pointer_cast<ingest_connection>(self.lock()))
+                locked->turn_came(slot, std::move(given));
+            });
+        },
+        waits_);
+    if (turn_)
+      return begin();
+    turn_timer_.expires_after(turn_within);
+    turn_timer_.async_wait([self = weak_from_this(), slot = slot_](http::error_code ec) {
+      if (const auto locked = std::static_pointer_cast<ingest_connection>(self.lock()); locked && !ec)
+        locked->turn_missed(slot);
+    });
+  }
+
+  void turn_came(slot_id slot, fair_turns::turn_ptr given) {
+    if (closed() || slot != slot_ || waits_ == 0)
+      return; // it was given up meanwhile; the turn goes back
+    waits_ = 0;
+    turn_timer_.cancel();
+    turn_ = std::move(given);
+    begin();
+  }
+
+  void turn_missed(slot_id slot) {
+    if (closed() || slot != slot_ || waits_ == 0 || !service_->turns->withdraw(waits_))
+      return; // its turn came, or is on the way
+    waits_ = 0;
+    turn_away(
+        {{429, http_trouble::refused, "busy", "the node takes no more events now (turn); send the same again later"},
+         1});
+  }
+
+  void begin() {
+    if (const auto fault = builder_->begin())
+      return turn_away(*fault);
+    read_on();
   }
 
   std::optional<body_fault> admit_sender(const sender& from) {
@@ -190,6 +243,7 @@ class ingest_connection : public http::connection {
     metrics().wire_bytes.Increment(static_cast<double>(builder_->wire_bytes()));
     metrics().body_bytes.Increment(static_cast<double>(bytes->size()));
     service_->rates.charge(builder_->from()->token, bytes->size(), 0, now());
+    turn_->weigh(bytes->size());
     ingest_body body;
     body.bytes = std::move(bytes);
     body.dataset = dataset_;
@@ -216,7 +270,8 @@ class ingest_connection : public http::connection {
 
   std::function<void(ingest_answer)> answerer(std::string token) {
     return [take = responder(slot_), service = std::weak_ptr<ingest_service>{service_}, token = std::move(token),
-            clock = thread().clock()](ingest_answer x) {
+            clock = thread().clock(), turn = std::move(turn_)](ingest_answer x) {
+      turn->answered();
       if (x.events > 0)
         if (const auto alive = service.lock())
           alive->rates.charge(token, 0, x.events, clock->steady());
@@ -233,6 +288,11 @@ class ingest_connection : public http::connection {
   }
 
   void end_body() {
+    if (const auto waits = std::exchange(waits_, 0); waits != 0) {
+      service_->turns->withdraw(waits);
+      turn_timer_.cancel();
+    }
+    turn_.reset();
     builder_.reset();
     wire_.reset();
     wire_left_ = {};
@@ -242,8 +302,11 @@ class ingest_connection : public http::connection {
   std::string counted_token_;
   std::shared_ptr<void> token_lease_;
 
-  // The body that is being read.
+  // The body that is being read, or waits for its turn.
   slot_id slot_ = 0;
+  fair_turns::turn_ptr turn_;
+  fair_turns::waiter_id waits_ = 0;
+  http::asio::steady_timer turn_timer_{thread().loop()};
   ingest_request request_;
   std::uint32_t dataset_ = 0;
   std::optional<body_builder> builder_;

@@ -9,6 +9,7 @@
 
 #include "actors/http/listener.hpp"
 #include "actors/sources/body_builder.hpp"
+#include "actors/sources/fair_turns.hpp"
 #include "actors/sources/ingest.hpp"
 #include "actors/sources/rate_limit.hpp"
 
@@ -31,16 +32,19 @@ class token_census : public std::enable_shared_from_this<token_census> {
 /// What all connections of an HTTP source share.
 struct ingest_service {
   ingest_service(std::shared_ptr<ingest_gate> behind, const body_limits& bounds, std::size_t connections_per_token,
-                 rate_limits standard, std::map<std::string, rate_limits> named)
+                 rate_limits standard, std::map<std::string, rate_limits> named,
+                 const std::shared_ptr<clock_source>& clock)
       : gate(std::move(behind)),
         limits(bounds),
         tokens(std::make_shared<token_census>(connections_per_token)),
-        rates(standard, std::move(named)) {}
+        rates(standard, std::move(named)),
+        turns(std::make_shared<fair_turns>(fair_turns::settings{}, clock)) {}
 
   std::shared_ptr<ingest_gate> gate;
   const body_limits limits;
   std::shared_ptr<token_census> tokens;
   rate_limiter rates;
+  std::shared_ptr<fair_turns> turns; ///< Outlives the source in answers that are still to come.
 };
 
 /// A connection that takes bodies in: head → checks → reservation → bytes → gate.
