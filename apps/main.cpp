@@ -9,6 +9,7 @@
 #include "apps/backup_command.hpp"
 #include "apps/check_command.hpp"
 #include "apps/config_command.hpp"
+#include "apps/drill_command.hpp"
 #include "apps/generate_command.hpp"
 #include "apps/overload_command.hpp"
 #include "apps/ledger_command.hpp"
@@ -36,6 +37,7 @@ int choose_and_run(int argc, char** argv) {
   weir::add_overload_command(app, run);
   weir::add_generate_command(app, run);
   weir::add_audit_command(app, run);
+  weir::add_drill_command(app, run);
   weir::add_config_command(app, run);
   weir::add_ledger_command(app, run);
   weir::add_plan_command(app, run);
