@@ -115,9 +115,9 @@ void add_drill_command(CLI::App& app, std::function<int()>& run) {
       ->check(CLI::Range(1., 3'600.));
   nov14
       ->add_option("--only", options->only,
-                   "variants to run, of all-guards, publisher-off, forwarder-off, receiver-off, admission-off")
+                   "which guard is to be the first that is on: publisher, forwarders, receivers, admission, memory")
       ->delimiter(',')
-      ->check(CLI::IsMember({"all-guards", "publisher-off", "forwarder-off", "receiver-off", "admission-off"}));
+      ->check(CLI::IsMember({"publisher", "forwarders", "receivers", "admission", "memory"}));
   nov14->add_option("--place", options->place, "directory for the nodes' stores (TMPDIR, or /var/tmp)");
   nov14->add_option("--destinations", options->destinations,
                     "directory for what is delivered (/dev/shm if it has 4 GiB, else the same)");
@@ -131,7 +131,7 @@ void add_drill_command(CLI::App& app, std::function<int()>& run) {
       "Examples:\n"
       "  weir drill nov14\n"
       "  weir drill nov14 --quick --report drills\n"
-      "  weir drill nov14 --only receiver-off,admission-off --flood 60\n"
+      "  weir drill nov14 --only admission,memory --flood 60\n"
       "\n"
       "Exit codes: 0 every bar was held, 1 not, 2 the command line is wrong.");
   nov14->callback([options, &run] { run = [options] { return run_nov14_command(*options); }; });

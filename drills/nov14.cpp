@@ -53,11 +53,11 @@ struct variant_of {
 
 const std::vector<variant_of>& all_variants() {
   static const std::vector<variant_of> all{
-      {"all-guards", {}},
-      {"publisher-off", {"publisher_guards"}},
-      {"forwarder-off", {"publisher_guards", "forwarder_guards"}},
-      {"receiver-off", {"publisher_guards", "forwarder_guards", "receiver_guards"}},
-      {"admission-off", {"publisher_guards", "forwarder_guards", "receiver_guards", "admission"}},
+      {"publisher", {}},
+      {"forwarders", {"publisher_guards", "receiver_guards"}},
+      {"receivers", {"publisher_guards", "forwarder_guards"}},
+      {"admission", {"publisher_guards", "forwarder_guards", "receiver_guards"}},
+      {"memory", {"publisher_guards", "forwarder_guards", "receiver_guards", "admission"}},
   };
   return all;
 }

@@ -24,7 +24,7 @@ struct nov14_plan {
   double flood_factor = 2.0; ///< The flood, in the same unit.
   std::chrono::milliseconds calibrate{4'000}, before{12'000}, flood{20'000}, after{10'000};
   std::chrono::seconds normal_within{60};
-  std::chrono::seconds upload_interval{2};   ///< Of the entitled jobs.
+  std::chrono::seconds upload_interval{4};   ///< Of the entitled jobs.
   std::uint64_t memory_bytes = 320ull << 20; ///< `limits.memory`: small, so that the ladder has something to do.
   std::uint64_t body_bytes = 256ull << 10;   ///< Raw.
   unsigned spare_buffers = 250;              ///< `limits.buffers` beyond the entitled ones: a quarter.
@@ -39,7 +39,7 @@ struct bar {
 };
 
 struct nov14_variant {
-  std::string name;                  ///< `all-guards`, `publisher-off`, …
+  std::string name;                  ///< The first guard that is on: `publisher` (all are), `forwarders`, …
   std::vector<std::string> off;      ///< Switches.
   std::string error;                 ///< Why it could not be run to its end; empty if it was.
   span_delays before, during, after; ///< Of the entitled senders.

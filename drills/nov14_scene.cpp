@@ -54,7 +54,8 @@ void scene::open_destinations() {
 }
 
 std::string scene::config() const {
-  return fmt::format(R"([node]
+  return fmt::format(
+      R"([node]
 name = "nov14"
 data_dir = "data"
 
@@ -82,10 +83,10 @@ scope_field = "ZoneID"
 timestamp_field = "EdgeStartTimestamp"
 
 [limits]
-memory = {memory}
+memory = "{memory}MiB"
 buffers = {buffers}
-in_flight_bytes = {in_flight}
-open_block_bytes = {open_blocks}
+in_flight_bytes = "{in_flight}MiB"
+open_block_bytes = "{open_blocks}MiB"
 
 [forwarding]
 source = "file:forwarding.json"
@@ -99,9 +100,9 @@ all = "1s"
 [drills]
 schedule = []
 )",
-                     fmt::arg("ingest", ingest_), fmt::arg("control", control_), fmt::arg("memory", plan_.memory_bytes),
-                     fmt::arg("buffers", plan_.entitled + plan_.spare_buffers),
-                     fmt::arg("in_flight", plan_.memory_bytes / 5), fmt::arg("open_blocks", plan_.memory_bytes / 5));
+      fmt::arg("ingest", ingest_), fmt::arg("control", control_), fmt::arg("memory", plan_.memory_bytes >> 20),
+      fmt::arg("buffers", plan_.entitled + plan_.spare_buffers), fmt::arg("in_flight", (plan_.memory_bytes >> 20) / 5),
+      fmt::arg("open_blocks", (plan_.memory_bytes >> 20) / 5));
 }
 
 std::string scene::document(unsigned scopes) {
@@ -163,7 +164,7 @@ std::map<std::string, double> guards_fired(const std::string& metrics) {
                                                     "weir_receiver_not_entitled_events_total",
                                                     "weir_shard_shed_events_total",
                                                     "weir_receiver_shed_events_total",
-                                                    "weir_memory_steps_total"};
+                                                    "weir_overload_entered_total"};
   std::map<std::string, double> fired;
   for (std::size_t at = 0; at < metrics.size();) {
     const auto end = std::min(metrics.find('\n', at), metrics.size());
@@ -180,15 +181,15 @@ std::map<std::string, double> guards_fired(const std::string& metrics) {
 }
 
 std::string guard_expected(const std::string& variant) {
-  if (variant == "all-guards")
-    return R"(weir_config_refused_total{where="publisher")";
-  if (variant == "publisher-off")
-    return R"(weir_config_refused_total{where="forwarder")";
-  if (variant == "forwarder-off")
-    return "weir_receiver_not_entitled_events_total";
-  if (variant == "receiver-off")
+  if (variant == "publisher")
+    return R"(weir_config_refused_total{reason="grown",where="publisher")";
+  if (variant == "forwarders")
+    return R"(weir_config_refused_total{reason="grown",where="forwarder")";
+  if (variant == "receivers")
+    return R"(weir_config_refused_total{reason="grown",where="receiver")";
+  if (variant == "admission")
     return "weir_buffers_refused_total";
-  return "memory ladder";
+  return R"(weir_overload_entered_total{state="sealing_early")";
 }
 
 double times_fired(const std::map<std::string, double>& guards, const std::string& name) {
