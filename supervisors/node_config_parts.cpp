@@ -76,9 +76,20 @@ void node::make_config_parts() {
   way.keep = parts_.keep;
   way.first = parts_.snapshot;
   targets_ = std::make_shared<config_distribution>(std::move(way));
-  metrics_->registry.before_scrape([all = metrics_.get(), configs = role_configs_] {
-    all->config.forwarder_version.Set(oldest(configs->versions(judging_role::forwarder)));
-    all->config.receiver_version.Set(oldest(configs->versions(judging_role::receiver)));
+  metrics_->registry.before_scrape([all = metrics_.get(), configs = role_configs_, admission = admission_,
+                                    forwarders = refusals_[at(judging_role::forwarder)],
+                                    receivers = refusals_[at(judging_role::receiver)]] {
+    auto& shown = all->config;
+    shown.forwarder_version.Set(oldest(configs->versions(judging_role::forwarder)));
+    shown.receiver_version.Set(oldest(configs->versions(judging_role::receiver)));
+    count_up_to(shown.guards_fired[role_guard::forwarder], forwarders->total());
+    count_up_to(shown.guards_fired[role_guard::receiver], receivers->total());
+    count_up_to(shown.guards_fired[role_guard::entitlement], all->receiver.not_entitled_events.Value());
+    count_up_to(shown.guards_fired[role_guard::admission], static_cast<double>(admission->refused()));
+    const auto& entered = all->overload.entered;
+    count_up_to(shown.guards_fired[role_guard::memory], entered[overload_state::sealing_early].Value()
+                                                            + entered[overload_state::credit_shrunk].Value()
+                                                            + entered[overload_state::refusing_ingest].Value());
   });
 }
 

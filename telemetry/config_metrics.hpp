@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ class config_refusal_counters {
 
   /// A name that is not one of the reasons counts as `other`. From any thread.
   void count(std::string_view reason) const noexcept;
+  double total() const noexcept;
 
  private:
   std::map<std::string, prometheus::Counter*, std::less<>> counters_;
@@ -27,8 +29,24 @@ class config_refusal_counters {
 /// `weir_config_version{role}`: the oldest that an instance of the role works by.
 prometheus::Gauge& config_version_gauge(prometheus::Registry& registry, const std::string& role);
 
+/// `weir_guard_fired_total{guard}`
+prometheus::Counter& guard_counter(prometheus::Registry& registry, const std::string& guard);
+
+/// What stands between a wrong config and the customers, beside the publisher's own guards. Each must have fired
+/// somewhere in the tests.
+enum class role_guard : std::uint8_t {
+  forwarder,   ///< A forwarder refused or held a config by itself.
+  receiver,    ///< A receiver did.
+  entitlement, ///< A receiver turned events away that a forwarder let pass.
+  admission,   ///< A new buffer was refused.
+  memory,      ///< A step of the memory ladder was entered.
+};
+constexpr std::size_t role_guard_count = 5;
+std::string_view name_of(role_guard guard) noexcept;
+
 /// What the roles of a node work by.
 struct config_role_metrics {
+  metrics_by<prometheus::Counter, role_guard, role_guard_count> guards_fired;
   prometheus::Gauge& forwarder_version; ///< The oldest of all instances.
   prometheus::Gauge& receiver_version;
   prometheus::Gauge& unsafe; ///< 1 on a scratch node.

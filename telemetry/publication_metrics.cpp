@@ -46,9 +46,7 @@ publication_metrics::publication_metrics(prometheus::Registry& registry, const s
   for (const auto reason : guards) {
     held_.emplace(reason, &make_gauge(registry, "weir_config_held", "Changes that wait for an operator.",
                                       {{"reason", std::string{reason}}}));
-    fired_.emplace(reason, &make_counter(registry, "weir_guard_fired_total",
-                                         "Changes that a guard of the publisher held or refused, by its reason.",
-                                         {{"guard", std::string{reason}}}));
+    fired_.emplace(reason, &guard_counter(registry, std::string{reason}));
   }
 }
 

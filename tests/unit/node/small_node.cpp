@@ -77,10 +77,16 @@ config_snapshot_ptr small_node::snapshot_of(const std::vector<small_job>& jobs) 
 }
 
 void small_node::start() {
+  start_with(snapshot_of(jobs_), {});
+}
+
+void small_node::start_with(config_snapshot_ptr first, std::function<std::string(const config_snapshot&)> keep) {
   REQUIRE_FALSE(node_);
   node_parts parts;
   parts.config = config;
-  parts.snapshot = snapshot_of(jobs_);
+  parts.snapshot = std::move(first);
+  parts.keep = std::move(keep);
+  parts.guards = guards;
   parts.world = world;
   parts.own_threads = false;
   auto made = node::start(system, std::move(parts));

@@ -50,8 +50,12 @@ struct small_node : deterministic_system {
   node_config config;
   std::shared_ptr<fake_network> network;
 
+  guard_switches guards; ///< Of the next `start`.
+
   /// Opens what the disk holds and starts the roles.
   void start();
+  /// The same with another config in force than that of the jobs, kept by `keep`.
+  void start_with(config_snapshot_ptr first, std::function<std::string(const config_snapshot&)> keep);
   /// Power fails: the roles are gone, what was not synced is lost as `seed` has it, nobody is answered. The
   /// objects at the destinations stay. Not started again.
   void crash(std::uint64_t seed, std::optional<fake_disk::pending_fate> fate = {});
