@@ -4,6 +4,7 @@
 #include <sstream>
 #include <string>
 
+#include "telemetry/delay_metrics.hpp"
 #include "telemetry/http_metrics.hpp"
 #include "telemetry/node_metrics.hpp"
 #include "telemetry/role_metrics.hpp"
@@ -119,4 +120,19 @@ TEST_CASE("gauges that nobody pushes are refreshed by each scrape") {
   CHECK_GT(all.process.open_files.Value(), 2);
   CHECK_GT(all.process.cpu_seconds.Value(), 0);
   CHECK_GT(all.process.start_time_seconds.Value(), 1.6e9);
+}
+
+TEST_CASE("delays of deliveries are kept for each dataset, and for no more than a bounded number of them") {
+  weir::metrics_registry registry;
+  weir::delay_metrics delays{registry.families()};
+  delays.ingest_durable.Observe(0.004);
+  delays.delivered("http_requests", 1.5);
+  delays.delivered("http_requests", -3); // the wall clock was set back
+  for (std::size_t i = 0; i < weir::delay_metrics::most_datasets + 10; ++i)
+    delays.delivered("set" + std::to_string(i), 0.2);
+  const auto text = registry.text();
+  CHECK(text.find("weir_ingest_durable_seconds_count 1") != std::string::npos);
+  CHECK(text.find("weir_delivery_delay_seconds_count{dataset=\"http_requests\"} 2") != std::string::npos);
+  CHECK(text.find("weir_delivery_delay_seconds_sum{dataset=\"http_requests\"} 1.5") != std::string::npos);
+  CHECK(text.find("weir_delivery_delay_seconds_count{dataset=\"other\"} 11") != std::string::npos);
 }
