@@ -104,7 +104,7 @@ caf::error log_store::write_group(const std::vector<outgoing>& records, urgency 
   std::error_code error;
   {
     std::lock_guard guard(mutex_);
-    error = files_.open(*active_, handle);
+    error = files_.open(*active_, handle, segment_files::purpose::writing);
   }
   encoder_.begin(file.segment, fresh ? first_bytes(*active_) : std::string());
   auto durable_end = fresh ? segment_header_bytes : offset_;

@@ -73,15 +73,19 @@ void segment_files::close_all() {
   open_ = 0;
 }
 
-std::error_code segment_files::open(std::uint16_t number, std::shared_ptr<disk_file>& handle) {
+std::error_code segment_files::open(std::uint16_t number, std::shared_ptr<disk_file>& handle, purpose why) {
   auto& x = files_[number];
-  if (!x.handle) {
-    close_some();
+  const bool to_write = why == purpose::writing;
+  if (!x.handle || (to_write && !x.writable)) {
+    if (!x.handle)
+      close_some();
     std::unique_ptr<disk_file> opened;
-    if (auto error = disk_->open(path(segment_name(number)), disk::open_mode::read_write, opened))
+    const auto mode = to_write ? disk::open_mode::read_write : disk::open_mode::read;
+    if (auto error = disk_->open(path(segment_name(number)), mode, opened))
       return error;
+    open_ += x.handle ? 0 : 1;
     x.handle = std::move(opened);
-    ++open_;
+    x.writable = to_write;
   }
   handle = x.handle;
   return {};

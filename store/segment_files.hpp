@@ -20,6 +20,7 @@ struct segment_file {
   bool has_sidecar = false;
   std::uint32_t pins = 0; ///< Readers under way: the file must not be recycled.
   std::shared_ptr<disk_file> handle;
+  bool writable = false; ///< What the handle was opened for.
 };
 
 /// The store's directory: preallocated segment files by number, and the names of everything else.
@@ -41,8 +42,9 @@ class segment_files {
 
   /// Notes a file found at start-up.
   void found(std::uint16_t number);
-  /// The open file; opens it if need be.
-  std::error_code open(std::uint16_t number, std::shared_ptr<disk_file>& handle);
+  enum class purpose { reading, writing };
+  /// The open file; opens it if need be, for no more than what is asked: reads go on from a read-only disk.
+  std::error_code open(std::uint16_t number, std::shared_ptr<disk_file>& handle, purpose why = purpose::reading);
   /// Opens each anew when it is needed next; readers that have one go on. After a failure: the file system
   /// may have been mounted anew, and a handle of the old one would fail for ever.
   void close_all();

@@ -58,7 +58,7 @@ loop_disk::loop_disk(std::uint64_t bytes, const std::vector<std::string>& make_o
   make.insert(make.end(), make_options.begin(), make_options.end());
   make.push_back(image);
   run(directory_, "/sbin/mkfs.ext4", make);
-  run(directory_, "mount", {"-o", "loop", image, mount_point_});
+  mount_image();
 }
 
 loop_disk::~loop_disk() {
@@ -72,6 +72,37 @@ std::uint64_t loop_disk::free_bytes() const {
 
 std::uint64_t loop_disk::free_inodes() const {
   return look_at(mount_point_).f_favail;
+}
+
+void loop_disk::turn_read_only() {
+  run(directory_, "mount", {"-o", "remount,abort", mount_point_});
+}
+
+void loop_disk::mount_again() {
+  // What the journal has as committed must be in place before somebody else looks, and nothing of the old mount may
+  // come behind.
+  run(directory_, "/sbin/blockdev", {"--flushbufs", "--setro", device_});
+  if (::umount2(mount_point_.c_str(), MNT_DETACH) != 0)
+    throw std::system_error(errno, std::generic_category(), "umount " + mount_point_);
+  command check{"/sbin/e2fsck", {"-f", "-y", directory_ / "image"}};
+  check.output_file = check.error_file = directory_ / "log";
+  if (const auto code = run_program(check); code != 0 && code != 1) // 1: put right
+    throw std::runtime_error("e2fsck: " + read_file(check.output_file));
+  mount_image();
+}
+
+/// On a loop device of its own, which goes with the mount.
+void loop_disk::mount_image() {
+  command attach{"/sbin/losetup", {"--find", "--show", directory_ / "image"}};
+  attach.output_file = directory_ / "device";
+  attach.error_file = directory_ / "log";
+  if (run_program(attach) != 0)
+    throw std::runtime_error("losetup: " + read_file(attach.error_file));
+  device_ = read_file(attach.output_file);
+  device_.erase(device_.find_last_not_of('\n') + 1);
+  run(directory_, "/sbin/blockdev", {"--setrw", device_}); // it may have been `mount_again`'s
+  run(directory_, "mount", {device_, mount_point_});
+  run(directory_, "/sbin/losetup", {"--detach", device_});
 }
 
 void loop_disk::fill(const std::string& name) {

@@ -27,14 +27,23 @@ class loop_disk {
 
   std::uint64_t free_bytes() const;
   std::uint64_t free_inodes() const;
+  /// The file system turns read-only under those who write, as after an error of its own. (A plain
+  /// `remount,ro` is refused by the kernel as long as any file is open for writing.)
+  void turn_read_only();
+  /// What an operator does then: detaches it, has it checked, and mounts it at the same place for writing. Who
+  /// has files of it open keeps them, read-only, until they are opened anew.
+  void mount_again();
   /// A file that takes all the space there is.
   void fill(const std::string& name);
   /// As many empty files as there are inodes left; their paths.
   std::vector<std::string> fill_inodes(const std::string& prefix);
 
  private:
+  void mount_image();
+
   temporary_directory directory_{"weir-loop"};
   std::string mount_point_ = directory_ / "disk";
+  std::string device_;
 };
 
 } // namespace weir

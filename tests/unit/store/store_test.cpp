@@ -262,3 +262,45 @@ TEST_CASE_FIXTURE(store_fixture, "damage in the last group is told from a torn w
     CHECK_EQ(x.report.torn_bytes > 0, !idle);
   }
 }
+
+TEST_CASE_FIXTURE(store_fixture, "a walk over all jobs comes by each that has something, in steps, and says what") {
+  REQUIRE_FALSE(try_open());
+  std::vector<append_record> group;
+  for (std::uint64_t job = 1; job <= 10; ++job)
+    group.push_back(make::block(job, 100, 1, job, "abc", {}, (1'731'584'000 + 100 * job) * 1'000'000'000));
+  REQUIRE_FALSE(store->append(group));
+  REQUIRE_FALSE(store->append({make::cut(2, make::cut_of("a.log.gz", 100, 1, 2))}));
+  // One has nothing any more, one only a dead letter.
+  REQUIRE_FALSE(store->append({make::trim(3, 100, 1, 3, proto::Trim::EXPIRED)}));
+  REQUIRE_FALSE(store->append({make::dead(4, 100, 1, 4, "abc"), make::trim(4, 100, 1, 4, proto::Trim::DEAD_LETTERED)}));
+  for (const bool again : {false, true}) {
+    if (again) {
+      crash(5);
+      REQUIRE_FALSE(try_open());
+    }
+    for (std::size_t step : {1, 3, 10, 100}) {
+      std::map<std::uint64_t, job_glance> seen;
+      std::uint64_t from = 0;
+      std::size_t steps = 0;
+      do {
+        for (const auto& x : store->walk(from, step))
+          CHECK(seen.emplace(number(x.job), x).second);
+        REQUIRE(++steps <= 10 / step + 1);
+      } while (from != 0);
+      CHECK_EQ(seen.size(), 9u);
+      CHECK_EQ(seen.count(3), 0u);
+      CHECK_EQ(seen.at(1).buffered_events, 1u);
+      CHECK_FALSE(seen.at(1).has_cut);
+      CHECK(seen.at(2).has_cut);
+      CHECK_EQ(seen.at(4).buffered_events, 0u);
+      CHECK_EQ(seen.at(4).oldest_ns, 0u);
+      CHECK(seen.at(4).has_dead_letters);
+      CHECK_FALSE(seen.at(5).has_dead_letters);
+      for (std::uint64_t job : {1, 2, 5, 10}) {
+        const auto arrived = (1'731'584'000 + 100 * job) * 1'000'000'000;
+        CHECK_LE(seen.at(job).oldest_ns, arrived);
+        CHECK_GE(seen.at(job).oldest_ns + 64'000'000'000, arrived);
+      }
+    }
+  }
+}
