@@ -99,6 +99,7 @@ change_judgement judge_change(const guard_settings& settings, const guard_facts&
   config_diff since_hour, drift;
   if (hour) {
     since_hour = diff(*change.hour_ago, *change.candidate);
+    since_hour.after_version = change.since.after_version;
     drift = diff(*change.hour_ago, *change.in_force);
   }
   // Each round holds one kind of change; when every kind is held, nothing is left to object to.

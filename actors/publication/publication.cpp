@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/source_reader.hpp"
 #include "config/forwarding_merge.hpp"
 #include "telemetry/log.hpp"
 
@@ -44,7 +45,7 @@ std::string joined(const std::vector<std::string>& words) {
 
 const std::vector<std::string_view>& publication_refusals() {
   static const std::vector<std::string_view> names = [] {
-    std::vector<std::string_view> all;
+    std::vector<std::string_view> all{std::begin(source_failures), std::end(source_failures)};
     for (std::size_t i = 1; i < config_refusals; ++i)
       all.push_back(name_of(static_cast<config_refusal>(i)));
     return all;
@@ -188,11 +189,13 @@ void config_publication::consider(config_reading& reading, publication_moment no
     pending about;
     about.why = "first";
     about.who = reading.who;
+    about.rebases = true; // Measured from nothing, every later change would be growth.
     publish(merge(std::move(order)).snapshot, std::move(about), {nullptr, true, false, 0, {}}, nullptr, now);
     return;
   }
 
-  const auto since = diff(*in_force_, *reading.snapshot);
+  auto since = diff(*in_force_, *reading.snapshot);
+  since.after_version = order.identity.version; // What it would be; the source's own number means nothing here.
   auto facts = facts_of(reading, since, now);
   change_judgement judged;
   auto stopped = stopped_jobs(*reading.snapshot, since);
@@ -319,8 +322,8 @@ std::optional<held_change::approval> config_publication::hold(const config_readi
     metrics_.refused.count(reason);
   }
   const auto reasons = joined(x.reasons);
-  log::error("config-held", "{} jobs of {} tenants wait for an operator ({}): {} Look with `weir config list`; hash {}",
-             judged.held.size(), x.changes.tenants, reasons, x.text, hex_text(x.hash));
+  log::error("config-held", "{} jobs of {} tenants wait for an operator ({}): {}; hash {}", judged.held.size(),
+             x.changes.tenants, reasons, x.text, hex_text(x.hash));
   remembered(history_.together([&] {
     return history_.keep_held(row)
            && history_.add_audit({0, now.wall, x.who.empty() ? std::string{itself} : x.who, "held", x.parent,

@@ -501,9 +501,14 @@ TEST_CASE("The very first config is accepted once, up to the node's capacity") {
   bench.say(jobs_up_to(4'000));
   CHECK_EQ(bench.version(), 1);
   CHECK_EQ(bench.history->version(config_version{1})->why, "first");
+  bench.say(jobs_up_to(4'001)); // What comes later is measured from it, and not from nothing.
+  bench.finish_rollout();
+  CHECK_EQ(bench.version(), 2);
   bench.say(jobs_up_to(1));
-  CHECK_EQ(bench.version(), 1);
-  CHECK_EQ(bench.held().size(), 1);
+  CHECK_EQ(bench.version(), 2);
+  REQUIRE_EQ(bench.held().size(), 1);
+  CHECK(bench.held()[0].reasons == std::vector<std::string>{"shrunk"});
+  CHECK(bench.held()[0].text.find("version 3 would remove 4000 of 4001") != std::string::npos);
 }
 
 TEST_CASE("With the publisher's guards off, a config without entries is still refused") {
