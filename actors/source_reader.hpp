@@ -4,8 +4,13 @@
 #include <istream>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace weir {
+
+/// Names of what may be wrong with a source beside `config_refusal`, which are about what it holds. The first is that
+/// of a source nobody has looked at yet.
+constexpr std::string_view source_failures[] = {"not_read_yet", "missing", "unreachable", "refused_by_source"};
 
 /// What one look at a config's source found.
 struct source_look {

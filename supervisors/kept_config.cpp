@@ -47,9 +47,9 @@ kept_config::opened kept_config::open(std::shared_ptr<disk> on, const node_confi
   expected.keys = {key};
   auto found = result.kept->files_.load(expected);
   result.first_start = found.first_start;
-  if (found.main_reason != config_refusal::none)
+  if (!found.first_start && found.main_reason != config_refusal::none)
     result.refused.push_back({good_copy::main, std::string{name_of(found.main_reason)}, std::move(found.main_text)});
-  if (found.spare_reason != config_refusal::none)
+  if (!found.first_start && found.spare_reason != config_refusal::none)
     result.refused.push_back({good_copy::spare, std::string{name_of(found.spare_reason)}, std::move(found.spare_text)});
   result.snapshot = found.snapshot ? std::move(found.snapshot) : empty_config(config);
   return result;

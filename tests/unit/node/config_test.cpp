@@ -326,6 +326,7 @@ TEST_CASE("a node that never had a config takes the first one from its publisher
   published_node x;
   const auto begun = x.begin();
   CHECK(begun.first_start);
+  CHECK(begun.refused.empty());
   CHECK_EQ(x.version(), 1);
   x.check_forwarding();
   const auto kept = kept_config::open(x.disk, x.config);
