@@ -178,8 +178,23 @@ std::string node_process::start() {
   process_metrics_ = std::make_unique<process_metrics>(node_->metrics().families(), std::string{version}, config.name);
   node_->metrics().before_scrape([this] { process_metrics_->sample(*world_.memory); });
   marks_ = std::make_unique<ledger_marks>(world_.disk, config.data_dir + "/ledger");
-  desk_ =
-      std::make_unique<operator_desk>(std::vector<operator_desk::work>{hourly_marks(*node_, *marks_, world_.clock)});
+  std::vector<operator_desk::work> duties{hourly_marks(*node_, *marks_, world_.clock)};
+  if (config.heartbeat.enabled) {
+    heartbeat_parts beat;
+    beat.gate = node_->gate();
+    beat.world = world_;
+    beat.node = config.name;
+    beat.snapshot = [this] { return node_->snapshot(); };
+    beat.rules = rules_for_destinations(config, job_origin::declared);
+    beat.every = config.heartbeat.every;
+    beat.metrics = &node_->metrics();
+    heartbeat_ = std::make_unique<heartbeat>(std::move(beat));
+    duties.push_back([this] {
+      if (takes_events_)
+        heartbeat_->tick();
+    });
+  }
+  desk_ = std::make_unique<operator_desk>(std::move(duties));
   if (auto wrong = start_publisher(); !wrong.empty())
     return wrong;
   if (auto wrong = open_control(); !wrong.empty())

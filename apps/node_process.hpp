@@ -15,6 +15,7 @@
 #include "apps/source_poller.hpp"
 #include "config/node_config.hpp"
 #include "supervisors/control_side.hpp"
+#include "supervisors/heartbeat.hpp"
 #include "supervisors/kept_config.hpp"
 #include "supervisors/ledger_marks.hpp"
 #include "supervisors/node.hpp"
@@ -67,6 +68,7 @@ class node_process {
   std::unique_ptr<source_poller> poller_; ///< Null unless the forwarding config is another program's.
   std::unique_ptr<process_metrics> process_metrics_;
   std::unique_ptr<ledger_marks> marks_;
+  std::unique_ptr<heartbeat> heartbeat_;
   std::unique_ptr<operator_desk> desk_;
   std::unique_ptr<control_listener> control_;
   std::unique_ptr<http_source> source_;

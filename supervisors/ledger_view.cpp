@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "supervisors/control_answers.hpp"
+#include "supervisors/heartbeat.hpp"
 
 namespace weir {
 
@@ -141,6 +142,8 @@ void show_senders(const store::ledger_totals& now, const store::ledger_totals* b
     show_reasons<reject_reason>(x.rejected, *row.mutable_rejected());
     if (!account.balances())
       shown.set_unbalanced(shown.unbalanced() + 1);
+    if (name == heartbeat_sender)
+      continue; // no customer's
     sum.set_received(sum.received() + x.received);
     sum.set_rejected(sum.rejected() + total(x.rejected));
     sum.set_not_entitled(sum.not_entitled() + x.not_entitled);
@@ -232,9 +235,15 @@ proto::Ledger render_ledger(const store::ledger_totals& now, const store::ledger
   show_senders(now, before, shown);
   period all;
   std::map<std::string, period> tenants;
+  const auto own_dataset = snapshot.find_dataset(heartbeat_dataset);
+  const auto is_own = [&](job_id job) {
+    const auto settings = own_dataset ? snapshot.find_job(job) : std::nullopt;
+    return settings && settings->dataset == *own_dataset;
+  };
   for (const auto& [job, account] : now.jobs) {
     const auto* earlier = find(before, job);
-    all.add(account, earlier);
+    if (!is_own(job))
+      all.add(account, earlier);
     if (!account.balances())
       shown.set_unbalanced(shown.unbalanced() + 1);
     if (!query.by_tenant && !query.tenant)

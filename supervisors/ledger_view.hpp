@@ -21,7 +21,8 @@ struct ledger_query {
 };
 
 /// The ledger as `/v1/ledger` shows it. With `before` all columns count from there on, and `buffered_before` says what
-/// was buffered then. `balanced` and `totals` are over everything, whatever is asked for.
+/// was buffered then. `balanced` and `totals` are over everything, whatever is asked for;
+/// the heartbeat has rows and is in no totals.
 proto::Ledger render_ledger(const store::ledger_totals& now, const store::ledger_totals* before,
                             const config_snapshot& snapshot, const ledger_query& query);
 

@@ -281,6 +281,41 @@ TEST_CASE("a restored node gives no sequence twice, and an audit sees how the ge
   }
 }
 
+TEST_CASE("the heartbeat goes the whole way of an event, and is in nobody's accounts") {
+  weir::node_plan plan;
+  weir::temporary_directory place;
+  const auto zone = running_node::zones(1).front();
+  plan.job_lines = {R"({"id":1,"dataset":"http_requests","scope":"zones/)" + zone + R"(","destination_conf":"file://)"
+                        + place.path() + R"(/1","max_upload_interval_seconds":1})",
+                    R"({"id":2,"dataset":"weir_heartbeat","scope":"zones/weir-heartbeat","destination_conf":"file://)"
+                        + place.path() + R"(/beats","max_upload_interval_seconds":1})"};
+  plan.settings["datasets.weir_heartbeat"] = "scope_field = \"Node\"\n";
+  plan.settings["heartbeat"] = "every = \"1s\"\n";
+  running_node node(plan);
+  node.start();
+  REQUIRE(weir::wait_for([&] { return node.metric("weir_heartbeat_seconds") > 0; }, 30s));
+  CHECK_LT(node.metric("weir_heartbeat_age_seconds"), 15);
+  REQUIRE(weir::wait_for([&] { return number(node.ledger()["jobs"][0]["delivered"]) >= 3; }, 30s));
+  weir::load_plan load;
+  load.events = 500;
+  load.zones = 1;
+  REQUIRE_EQ(node.send_all(load), 0);
+  const auto told = compare(node);
+  INFO(told.text);
+  CHECK_EQ(told.exit_code, 0);
+  const auto ledger = nlohmann::json::parse(told.text);
+  CHECK_EQ(number(ledger["totals"]["received"]), 500);
+  CHECK_EQ(number(ledger["totals"]["accepted"]), 500);
+  CHECK_EQ(ledger["senders"].size(), 2);
+  // What arrived was read and goes again; a customer's token cannot name its scope.
+  REQUIRE(weir::wait_for([&] {
+    std::size_t objects = 0;
+    for (const auto& x : fs::directory_iterator(place / "beats"))
+      objects += x.is_regular_file();
+    return objects <= 1;
+  }));
+}
+
 TEST_CASE("a plan says what a load takes, and by its exit code whether what there is suffices") {
   running_node node;
   const auto enough =
