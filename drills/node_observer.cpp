@@ -13,16 +13,26 @@ namespace {
 
 constexpr std::chrono::milliseconds look_every{200};
 
-/// Names of the active states of `/v1/overload`.
-std::vector<std::string> active_states(const std::string& text) {
-  std::vector<std::string> names;
+struct overload_view {
+  std::vector<std::string> active;
+  double buffers = 0;
+};
+
+overload_view read_overload(const std::string& text) {
+  overload_view seen;
   const auto answer = nlohmann::json::parse(text, nullptr, false);
   if (!answer.is_object())
-    return names;
-  for (const auto& state : answer.value("states", nlohmann::json::array()))
-    if (state.is_object() && state.value("state", "") == "active")
-      names.push_back(state.value("name", ""));
-  return names;
+    return seen;
+  for (const auto& state : answer.value("states", nlohmann::json::array())) {
+    if (!state.is_object())
+      continue;
+    const auto name = state.value("name", "");
+    if (state.value("state", "") == "active")
+      seen.active.push_back(name);
+    if (name == "buffers_full")
+      seen.buffers = state.value("value", 0.0);
+  }
+  return seen;
 }
 
 } // namespace
@@ -48,16 +58,17 @@ void node_observer::run() {
     const auto overload = node_.call("GET", "/v1/overload");
     seen.healthz_s = health.status == 200 ? health.took.count() : unanswered;
     seen.overload_s = overload.status == 200 ? overload.took.count() : unanswered;
-    auto active = active_states(overload.body);
-    seen.normal = overload.status == 200 && active.empty();
+    auto shown = read_overload(overload.body);
+    seen.normal = overload.status == 200 && shown.active.empty();
     seen.resident_bytes = node_.resident_bytes();
     {
       std::lock_guard lock{mutex_};
       looks_.push_back(seen);
-      for (const auto& name : active)
+      for (const auto& name : shown.active)
         if (std::find(states_.begin(), states_.end(), name) == states_.end())
           states_.push_back(name);
-      now_ = std::move(active);
+      now_ = std::move(shown.active);
+      most_buffers_ = std::max(most_buffers_, shown.buffers);
     }
     next = std::max(next + look_every, std::chrono::steady_clock::now());
     std::this_thread::sleep_until(next);
@@ -77,6 +88,11 @@ std::vector<std::string> node_observer::states_seen() const {
 std::vector<std::string> node_observer::states_now() const {
   std::lock_guard lock{mutex_};
   return now_;
+}
+
+std::uint64_t node_observer::most_buffers() const {
+  std::lock_guard lock{mutex_};
+  return static_cast<std::uint64_t>(most_buffers_);
 }
 
 node_observer::look node_observer::latest() const {

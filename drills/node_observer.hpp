@@ -35,6 +35,8 @@ class node_observer {
   std::vector<std::string> states_seen() const;
   look latest() const;
   std::vector<std::string> states_now() const;
+  /// Of `/v1/overload`: the highest number of buffers at any look.
+  std::uint64_t most_buffers() const;
 
  private:
   void run();
@@ -44,6 +46,7 @@ class node_observer {
   mutable std::mutex mutex_;
   std::vector<look> looks_;
   std::vector<std::string> states_, now_;
+  double most_buffers_ = 0;
   std::thread thread_;
 };
 

@@ -186,7 +186,7 @@ class run_of_variant {
   void read_counters(scene& s, const node_observer& observer) {
     const auto metrics = s.node().metrics();
     result_.guards = guards_fired(metrics);
-    result_.buffers_admitted = static_cast<std::uint64_t>(sum_metric(metrics, "weir_shard_buffers"));
+    result_.buffers_admitted = observer.most_buffers();
     result_.buffers_asked =
         result_.buffers_admitted + static_cast<std::uint64_t>(sum_metric(metrics, "weir_buffers_refused_total"));
     result_.peak_resident_bytes = s.node().peak_resident_bytes();
@@ -261,7 +261,8 @@ class run_of_variant {
         fmt::format("{:.0f} events/s", offered), offered >= 0.98 * plan_.flood_factor * capacity_);
     const auto guard = guard_expected(r.name);
     const auto fired = times_fired(r.guards, guard);
-    add(fmt::format("the first guard left fired: {}", guard), fmt::format("{:.0f} times", fired), fired > 0);
+    add(fmt::format("the first guard left fired: {}{{{}}}", guard.metric, guard.label),
+        fmt::format("{:.0f} times", fired), fired > 0);
   }
 
   const nov14_plan& plan_;

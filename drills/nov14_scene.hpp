@@ -50,15 +50,19 @@ class scene {
   drill_place place_, objects_;
   std::uint16_t ingest_, control_;
   secret edge_, stray_;
+  bool watches_rollout_;
   std::uint64_t version_ = 0;
   std::unique_ptr<scratch_node> node_;
 };
 
 /// How often each guard fired, by its name: of the metrics that count refusals, holds and overload.
 std::map<std::string, double> guards_fired(const std::string& metrics);
-/// The name of the first guard that a variant leaves on, as in `guards_fired`.
-std::string guard_expected(const std::string& variant);
-/// The sum of the counts whose name begins so.
-double times_fired(const std::map<std::string, double>& guards, const std::string& name);
+/// A metric of `guards_fired` and what must stand among its labels.
+struct expected_guard {
+  std::string metric, label;
+};
+/// The first guard that a variant leaves on.
+expected_guard guard_expected(const std::string& variant);
+double times_fired(const std::map<std::string, double>& guards, const expected_guard& expected);
 
 } // namespace weir::drills
