@@ -28,7 +28,7 @@ TEST_CASE(
                 {"drill", "nov14", "--quick", "--before", "4", "--flood", "6", "--after", "3", "--json", "--report",
                  place / "report"}};
   drill.output_file = place / "out.json";
-  const auto status = run_program(drill);
+  const auto status = run_program(drill, std::chrono::minutes{8});
   const auto report = nlohmann::json::parse(read_file(place / "out.json"), nullptr, false);
   REQUIRE(report.is_object());
   CHECK_EQ(report.at("error").get<std::string>(), "");
