@@ -1,11 +1,14 @@
 #include "actors/buffer_records.hpp"
 
 #include <algorithm>
+#include <new>
+#include <stdexcept>
 
 #include <fmt/format.h>
 
 #include "actors/cut_planner.hpp"
 #include "actors/object_assembly.hpp"
+#include "telemetry/log.hpp"
 
 namespace weir {
 
@@ -14,6 +17,34 @@ namespace {
 constexpr std::size_t max_expired_blocks = 10'000;
 constexpr std::size_t max_blocks_of_cut = 100'001; // an open cut goes whole; one more, to be seen whole
 constexpr std::size_t max_expired_letters = 64;
+
+/// The events of `range` as they go into an object. Where even that fails, the blocks as they are stored, with
+/// whatever else is in them: somebody may make sense of the bytes.
+std::string events_of(const std::vector<store::block_bytes>& blocks, job_id job, const sequence_range& range) {
+  std::string payload;
+  try {
+    auto tools = std::make_unique<assembly_tools>(); // half a megabyte, and dead letters are rare
+    object_assembly assembly{job, range};
+    for (const auto& block : blocks) {
+      const auto result = assembly.push(*tools, block.range, block.meta.raw_bytes(), block.payload);
+      if (result != assembly_result::ok)
+        throw std::runtime_error(std::string{name_of(result)});
+      payload += assembly.pull();
+    }
+    assembly.finish(*tools);
+    while (!assembly.done())
+      payload += assembly.pull();
+  } catch (const std::bad_alloc&) {
+    throw; // not the events' fault
+  } catch (const std::exception& why) {
+    log::warn("dead-letter-not-encoded", "job {}: events {}-{}: {}; their blocks are kept as they are", number(job),
+              range.first, range.end() - 1, why.what());
+    payload.clear();
+    for (const auto& block : blocks)
+      payload += block.payload;
+  }
+  return payload;
+}
 
 } // namespace
 
@@ -77,24 +108,17 @@ caf::expected<std::vector<store::append_record>> dead_letter_records(const store
                                                                      const proto::Cut& part, int status,
                                                                      const std::string& reason, std::uint64_t at_ns) {
   const auto range = range_of(part);
-  proto::BlockMeta meta;
-  std::string payload;
-  auto tools = std::make_unique<assembly_tools>(); // half a megabyte, and dead letters are rare
-  object_assembly assembly{job, range};
+  std::vector<store::block_bytes> blocks;
   for (const auto& info : store.blocks(job, max_expired_blocks, range)) {
     auto block = store.read(job, info.range);
     if (!block)
       return std::move(block.error());
-    if (meta.received_first_ns() == 0)
-      meta = block->meta;
-    if (const auto result = assembly.push(*tools, block->range, block->meta.raw_bytes(), block->payload);
-        result != assembly_result::ok)
-      return make_error(errc::corrupt, std::string{name_of(result)});
-    payload += assembly.pull();
+    blocks.push_back(std::move(*block));
   }
-  assembly.finish(*tools);
-  while (!assembly.done())
-    payload += assembly.pull();
+  proto::BlockMeta meta;
+  if (!blocks.empty())
+    meta = blocks.front().meta;
+  auto payload = events_of(blocks, job, range);
   meta.clear_batches();
   meta.set_dead_reason(fmt::format("{} {}", status, reason));
   meta.set_dead_at_ns(at_ns);

@@ -1,5 +1,8 @@
 #include "actors/pusher.hpp"
 
+#include <new>
+#include <stdexcept>
+
 #include <caf/all.hpp>
 
 #include <fmt/format.h>
@@ -107,31 +110,48 @@ void withdraw(pusher_self self, job_id job) {
 
 void supply(pusher_self self, job_id job);
 
+/// Cancels the upload of an object that cannot be assembled.
+void break_off(pusher_self self, running_push& push, std::string why) {
+  push.broken = true;
+  push.trouble = std::move(why);
+  self->state.parts.world.network->cancel(push.upload);
+}
+
+/// Puts blocks into the object. Whatever is thrown over one job's events is this job's trouble alone.
+/// Why it cannot be: `trouble`, for ever if `poison`.
+void assemble(pusher_self self, running_push& push, const std::vector<store::block_bytes>& blocks) {
+  auto& tools = *self->state.tools;
+  const store::block_bytes* at = nullptr;
+  try {
+    for (const auto& block : blocks) {
+      at = &block;
+      const auto result = push.assembly->push(tools, block.range, block.meta.raw_bytes(), block.payload);
+      if (result != assembly_result::ok)
+        throw std::runtime_error(std::string{name_of(result)});
+    }
+    // Blocks that were set aside leave a gap; a window without any means that only gaps are left.
+    if (blocks.empty() || push.assembly->next() >= push.leased->cut.end())
+      push.assembly->finish(tools);
+  } catch (const std::bad_alloc&) {
+    break_off(self, push, "out of memory");
+  } catch (const std::exception& why) {
+    push.poison = true;
+    break_off(self, push,
+              at ? fmt::format("block {}+{}: {}", at->range.first, at->range.count, why.what()) : why.what());
+  }
+}
+
 void take_blocks(pusher_self self, job_id job, const std::vector<store::block_bytes>& blocks) {
-  auto& state = self->state;
-  auto& push = state.running.at(number(job));
+  auto& push = self->state.running.at(number(job));
   push.reading = false;
-  for (const auto& block : blocks) {
-    const auto result = push.assembly->push(*state.tools, block.range, block.meta.raw_bytes(), block.payload);
-    if (result == assembly_result::ok)
-      continue;
-    push.broken = true;
-    push.trouble = fmt::format("block {}+{}: {}", block.range.first, block.range.count, name_of(result));
-    log::error("object-not-assembled", "job {}: {}", number(job), push.trouble);
-    state.parts.world.network->cancel(push.upload);
+  assemble(self, push, blocks);
+  if (push.broken)
     return;
-  }
-  // Blocks that were set aside leave a gap; a window without any means that only gaps are left.
-  if (blocks.empty() || push.assembly->next() >= push.leased->cut.end())
-    push.assembly->finish(*state.tools);
-  if (push.assembly->done() && push.assembly->events() == 0) {
-    // Nothing of the cut is left. The buffer ends it without an object when it is asked again.
-    push.broken = true;
-    push.trouble = "all blocks of the cut were set aside";
-    state.parts.world.network->cancel(push.upload);
-    return;
-  }
-  supply(self, job);
+  // If nothing of the cut is left, the buffer ends it without an object when it is asked again.
+  if (push.assembly->done() && push.assembly->events() == 0)
+    break_off(self, push, "all blocks of the cut were set aside");
+  else
+    supply(self, job);
 }
 
 void read_on(pusher_self self, job_id job) {
@@ -151,9 +171,7 @@ void read_on(pusher_self self, job_id job) {
             const auto found = self->state.running.find(number(job));
             if (found == self->state.running.end() || found->second.upload != upload)
               return;
-            found->second.broken = true;
-            found->second.trouble = self->system().render(why);
-            self->state.parts.world.network->cancel(upload);
+            break_off(self, found->second, self->system().render(why));
           });
 }
 
@@ -292,6 +310,13 @@ void tell_buffer_refusal(pusher_self self, job_id job, const lease_ptr& leased, 
           });
 }
 
+/// What cannot be encoded is found by halves and set apart, as what its destination refuses.
+void isolate(pusher_self self, job_id job, const lease_ptr& leased, std::string why) {
+  self->state.scheduler->forget(job, self->clock().now());
+  finish(self, job, failure("not tried"));
+  tell_buffer_refusal(self, job, leased, failure("cannot be encoded: " + why), true);
+}
+
 void rename(pusher_self self, job_id job, const lease_ptr& leased) {
   self->request(self->state.wanted.at(number(job)).buffer, lease_patience, rename_cut{leased->cut})
       .then([self, job](recorded) { give_back(self, job); }, [self, job](const caf::error&) { give_back(self, job); });
@@ -306,12 +331,15 @@ void upload_done(pusher_self self, const upload_ended& ended) {
   auto& push = state.running.at(number(job));
   auto outcome = ended.outcome;
   state.parts.metrics->uploads[outcome.result].Increment();
+  const auto leased = push.leased;
   if (push.broken) {
     log::warn("push-broken-off", "job {}: {}", number(job), push.trouble);
-    give_back(self, job);
+    if (push.poison)
+      isolate(self, job, leased, push.trouble);
+    else
+      give_back(self, job);
     return;
   }
-  const auto leased = push.leased;
   switch (outcome.result) {
     case upload_result::stored:
       commit(self, job, std::move(outcome));

@@ -32,6 +32,7 @@ struct running_push {
   bool starved = false; ///< The network waits for bytes.
   bool revoked = false; ///< Its slot is needed by others.
   bool broken = false;  ///< Cannot be assembled: the upload was cancelled for that.
+  bool poison = false;  ///< And never will be: what is in it is at fault.
   std::string trouble;  ///< Why it was cancelled.
   std::uint64_t supplied_bytes = 0;
   std::chrono::steady_clock::time_point started{};

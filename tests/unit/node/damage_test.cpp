@@ -115,3 +115,46 @@ TEST_CASE("DSK-04: a block that goes bad under both halves of a split cut ends b
   REQUIRE(damage_blocks(x, 1) == 1);
   check_only_these_are_lost(x, 20, 20);
 }
+
+TEST_CASE("PRC-08: what cannot be encoded is isolated by halves and set apart with its bytes; the rest is delivered") {
+  small_node x{{{1, zone(1)}, {2, zone(2)}}};
+  x.start();
+  x.network->behave("/out/", [](const fake_network::upload&) { return says::failed(); });
+  REQUIRE(x.put(events(zone(1), 0, 10) + events(zone(2), 0, 10)).status == 200);
+  // A durable block that no encoder can read, as a fault in sealing would leave it.
+  const auto before = x.node().store().job(job_id{1});
+  REQUIRE(before);
+  store::append_record poison;
+  poison.kind = store::record_kind::block;
+  poison.job = job_id{1};
+  poison.range = {before->current, before->next, 1};
+  poison.payload = std::make_shared<const std::string>("these bytes are no member");
+  proto::BlockMeta meta;
+  meta.set_raw_bytes(10);
+  meta.set_revision(1);
+  meta.set_received_first_ns(before->oldest_ns);
+  meta.SerializeToString(&poison.meta);
+  auto group = std::make_shared<record_group>();
+  group->records.push_back(poison);
+  caf::anon_send(x.node().roles().writer().actor, group);
+  x.pass(100ms);
+  REQUIRE(x.account(1).accepted == 11);
+  x.crash(4);
+  x.start(); // the shard goes on behind it
+  REQUIRE(x.put(events(zone(1), 11, 10)).status == 200);
+  x.network->behave("/out/", nullptr);
+  REQUIRE(empty_within(x, 120s));
+  CHECK(x.delivered_text(1) == events(zone(1), 0, 10) + events(zone(1), 11, 10));
+  CHECK(x.delivered_text(2) == events(zone(2), 0, 10));
+  CHECK(x.disorder(1, {11}) == "");
+  CHECK(x.account(1).dead_lettered == 1);
+  const auto letters = x.node().store().dead_letters(job_id{1}, 10);
+  REQUIRE(letters.size() == 1);
+  CHECK(letters[0].range.first == 11);
+  const auto letter = x.node().store().read(job_id{1}, letters[0].range, true);
+  REQUIRE(letter);
+  CHECK(letter->payload == *poison.payload);
+  CHECK(letter->meta.dead_reason().find("cannot be encoded") != std::string::npos);
+  CHECK(x.network->started("/out/1/") < 60);
+  CHECK(x.balanced());
+}
