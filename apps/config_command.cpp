@@ -96,6 +96,12 @@ void print_state(const proto::ConfigState& x, std::ostream& out) {
   out << fmt::format("version {} in force since {}: {} entries of {} jobs, {} on hold\n", x.version(),
                      x.in_force_since().empty() ? "ever" : x.in_force_since(), x.entries(), x.jobs(), x.jobs_on_hold());
   out << fmt::format("confirmed {} s ago{}\n", x.age_seconds(), x.stale() ? " (STALE)" : "");
+  if (x.jobs_on_hold() > 0) {
+    out << "ON HOLD, buffered but not pushed: jobs";
+    for (const auto job : x.on_hold())
+      out << ' ' << job;
+    out << (x.jobs_on_hold() > static_cast<std::uint64_t>(x.on_hold_size()) ? " …\n" : "\n");
+  }
   if (x.rolling_out() != 0)
     out << fmt::format("version {} is rolling out, stage {}: {}\n", x.rolling_out(), x.rollout_stage(),
                        x.rollout_text());

@@ -228,6 +228,8 @@ proto::ConfigState render_config(const publication_view& x) {
   shown.set_entries(x.entries);
   shown.set_jobs(x.jobs);
   shown.set_jobs_on_hold(x.on_hold);
+  for (const auto job : x.on_hold_jobs)
+    shown.add_on_hold(number(job));
   shown.set_rollout_stage(std::string{name_of(x.stage)});
   shown.set_rolling_out(number(x.rolling_out));
   shown.set_rollout_text(x.rollout_text);

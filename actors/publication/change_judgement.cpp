@@ -176,11 +176,12 @@ content_hash difference_of(const config_snapshot& after, const std::vector<job_i
   return result;
 }
 
-std::uint64_t holds_in(const config_snapshot& x) noexcept {
-  std::uint64_t count = 0;
-  for (std::size_t i = 0; i < x.jobs.size(); ++i)
-    count += x.jobs.on_hold(static_cast<settings_index>(i)) ? 1 : 0;
-  return count;
+jobs_on_hold holds_in(const config_snapshot& x) {
+  jobs_on_hold found;
+  for (settings_index at = 0; at < x.jobs.size(); ++at)
+    if (x.jobs.on_hold(at) && ++found.count <= most_holds_shown)
+      found.first.push_back(x.jobs.id(at));
+  return found;
 }
 
 change_summary summarize(const config_snapshot& before, const config_snapshot& after, const config_diff& difference,

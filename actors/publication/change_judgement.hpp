@@ -42,8 +42,12 @@ content_hash difference_of(const config_snapshot& after, const std::vector<job_i
 /// What becomes of one job; all zero: it is gone.
 content_hash state_of(const config_snapshot& after, job_id job);
 
-/// Jobs that are on hold.
-std::uint64_t holds_in(const config_snapshot& x) noexcept;
+/// Jobs that are on hold: how many, and the first of them.
+struct jobs_on_hold {
+  std::uint64_t count = 0;
+  std::vector<job_id> first; ///< At most `most_holds_shown`.
+};
+jobs_on_hold holds_in(const config_snapshot& x);
 
 /// The change as it is shown. With `only` (sorted), of these jobs alone.
 change_summary summarize(const config_snapshot& before, const config_snapshot& after, const config_diff& difference,

@@ -150,7 +150,7 @@ class config_publication {
 
   snapshot_ptr in_force_;
   std::chrono::system_clock::time_point in_force_since_;
-  std::uint64_t on_hold_ = 0;
+  jobs_on_hold on_hold_;
   config_version last_version_{};                   ///< The highest ever given.
   std::map<config_version, content_hash> contents_; ///< Of versions that roles may have.
 

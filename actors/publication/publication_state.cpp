@@ -169,7 +169,8 @@ publication_view config_publication::view(publication_moment now) const {
   x.in_force_since = in_force_since_;
   x.entries = in_force_->table.entry_count();
   x.jobs = in_force_->jobs.size();
-  x.on_hold = on_hold_;
+  x.on_hold = on_hold_.count;
+  x.on_hold_jobs = on_hold_.first;
   x.stage = rollout_.stage();
   if (rolling_) {
     x.rolling_out = rolling_->version;
@@ -194,7 +195,7 @@ void config_publication::show_metrics(publication_moment now) const {
   metrics_.age_seconds.Set(std::chrono::duration<double>(now.steady - confirmed_).count());
   metrics_.rollout_stage.Set(static_cast<double>(rollout_.stage()));
   metrics_.frozen.Set(frozen_ ? 1 : 0);
-  metrics_.jobs_on_hold.Set(static_cast<double>(on_hold_));
+  metrics_.jobs_on_hold.Set(static_cast<double>(on_hold_.count));
   std::vector<std::vector<std::string>> reasons;
   for (const auto& x : held_)
     if (!x.rejected)

@@ -116,6 +116,8 @@ struct command_result {
   bool done() const noexcept { return error.empty(); }
 };
 
+constexpr std::size_t most_holds_shown = 100;
+
 /// The publisher's state at a glance; a copy that may be kept.
 struct publication_view {
   config_version in_force{};
@@ -123,7 +125,8 @@ struct publication_view {
   std::chrono::system_clock::time_point in_force_since;
   std::uint64_t entries = 0;
   std::uint64_t jobs = 0;
-  std::uint64_t on_hold = 0; ///< Jobs that vanished and are still buffered.
+  std::uint64_t on_hold = 0;        ///< Jobs that vanished and are still buffered.
+  std::vector<job_id> on_hold_jobs; ///< The first of them, at most `most_holds_shown`.
 
   rollout_stage stage = rollout_stage::idle;
   config_version rolling_out{}; ///< 0: none.
