@@ -217,7 +217,7 @@ class document_reader {
       if (has)
         refuse(config_refusal::duplicate, fmt::format("has '{}' twice in {}", key, name));
       has = true;
-      if (key == "id" ? bool{value.get(id)} : bool{value.get(zones)})
+      if ((key == "id" ? value.get(id) : value.get(zones)) != simdjson::SUCCESS)
         invalid("id is a text, zones a list of texts");
     }
     if (!has_id || !has_zones)

@@ -153,6 +153,37 @@ TEST_CASE("CFG-02: one flipped byte anywhere is refused or changes nothing but o
   CHECK_GT(refused, text.size() / 2);
 }
 
+TEST_CASE("SEC-15: a document mangled in any way is refused or read, and nothing else happens") {
+  const auto text = document(jobs_text(6), 6, R"(, "accounts": [{"id":"acc","zones":["z1","z2"]}])");
+  const auto bytes = bytes_of_config(*load(text).snapshot);
+  const auto seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  std::size_t refused = 0;
+  for (int round = 0; round < 4'000; ++round) {
+    auto mangled = round % 4 == 0 ? bytes : text;
+    for (auto times = 1 + random() % 4; times != 0 && !mangled.empty(); --times) {
+      const auto at = random() % mangled.size();
+      const auto count = random() % 40;
+      switch (random() % 4) {
+        case 0:
+          mangled.erase(at, count);
+          break;
+        case 1:
+          mangled.insert(at, mangled.substr(random() % mangled.size(), count));
+          break;
+        case 2:
+          mangled.insert(at, count, "{}[]\",:\\0 \n\xff"[random() % 12]);
+          break;
+        default:
+          mangled[at] = static_cast<char>(random());
+      }
+    }
+    refused += load(mangled).snapshot ? 0 : 1;
+  }
+  CHECK_GT(refused, 3'000u);
+}
+
 TEST_CASE("each kind of mistake in a document has a reason of its own") {
   const auto one = job_text(1);
   CHECK_EQ(reason_of(document(one + "," + job_text(1), 2)), "duplicate");
