@@ -228,6 +228,10 @@ void make_cut(buffer_self self, lease_promise answer) {
 
 caf::result<lease_ptr> lease_cut(buffer_self self) {
   auto& state = self->state;
+#ifdef WEIR_FAULT_BUFFER_OF_JOB // tests/fault/process_crash_test.cpp; the shipped binary has no such switch
+  if (number(state.parts.job) == WEIR_FAULT_BUFFER_OF_JOB)
+    throw std::logic_error("the fault that was asked for");
+#endif
   if (state.writing)
     return make_error(errc::busy, "a record is under way");
   auto answer = self->make_response_promise<lease_ptr>();
