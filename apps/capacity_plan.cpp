@@ -89,9 +89,9 @@ void cover(const plan_request& wanted, double per_job_second, capacity_plan& pla
   plan.hours_covered = hours;
 }
 
-void warn(const plan_request& wanted, double active, double per_job_second, capacity_plan& plan) {
+void warn(const plan_request& wanted, double active, double per_job_second, double index, capacity_plan& plan) {
   const auto seconds = static_cast<double>(wanted.outage.count()) * 3'600;
-  if (const auto most = interpolated(most_events, active); wanted.events_per_second > most)
+  if (const auto most = interpolated(most_events, active); wanted.events_per_second > 1.001 * most)
     plan.warnings.push_back(fmt::format(
         "the measured machine with 2 cores took {:.2f} M events/s with this many active jobs, not {:.2f} M; one node "
         "with more cores is not measured",
@@ -108,6 +108,11 @@ void warn(const plan_request& wanted, double active, double per_job_second, capa
         fmt::format("{:.0f} objects a second; file:// destinations on the measured disk took about {:.0f}: a longer "
                     "max_upload_interval_seconds makes fewer and larger ones",
                     plan.objects_per_second, file_objects_per_second));
+  if (index > 0.5 * static_cast<double>(plan.memory_used))
+    plan.warnings.push_back(fmt::format(
+        "{} of the memory is the index of the blocks that wait: few events of a job come within {:.0f} ms; a longer "
+        "buffer.linger or fewer, larger bodies make fewer blocks",
+        text_of(index), linger_seconds * 1'000));
   if (wanted.jobs > 1'000'000)
     plan.warnings.emplace_back("more than 1,000,000 jobs on one node are not measured");
   if (wanted.event_bytes > 16 * measured_event_bytes)
@@ -148,7 +153,7 @@ capacity_plan plan_capacity(const plan_request& wanted) {
     cover(wanted, per_job_second, plan);
   if (wanted.memory)
     plan.memory_suffices = *wanted.memory >= plan.memory_limit;
-  warn(wanted, active, per_job_second, plan);
+  warn(wanted, active, per_job_second, index_bytes_per_block * blocks, plan);
   return plan;
 }
 
