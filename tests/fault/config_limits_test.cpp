@@ -58,7 +58,8 @@ TEST_CASE("CFG-07: each limit that is 0, negative, unlimited or beyond the machi
   std::chrono::milliseconds longest{0};
   for (const auto& [path, value] : limits) {
     const auto example = "for example " + path.substr(path.rfind('.') + 1) + " = ";
-    for (const auto* wrong : {"0", "-1", "\"unlimited\"", "9223372036854775807", "\"9000000TiB\""}) {
+    const auto is_text = value.find_first_not_of("0123456789.") != std::string::npos;
+    for (const auto* wrong : {"0", "-1", "\"unlimited\"", is_text ? "\"9000000TiB\"" : "9223372036854775807"}) {
       CAPTURE(path);
       CAPTURE(wrong);
       weir::write_file(file, config_with(path, wrong));
@@ -117,5 +118,5 @@ TEST_CASE("CFG-07: a config whose connections and uploads exceed the open files 
   CHECK_EQ(code, 1);
   CHECK_NE(text.find("ingest.http.max_connections: "), std::string::npos);
   CHECK_NE(text.find("for example max_connections = "), std::string::npos);
-  CHECK_EQ(checked_with("65536").first, 0);
+  CHECK_EQ(checked_with("2048").first, 0);
 }

@@ -63,6 +63,11 @@ void control_group::take(pid_t id) {
     throw std::runtime_error(path_ + " does not take process " + std::to_string(id));
 }
 
+void control_group::release(pid_t id) {
+  if (!write_to(root_of(controller_) + "/cgroup.procs", std::to_string(id)))
+    throw std::runtime_error(root_of(controller_) + " does not take process " + std::to_string(id));
+}
+
 bool control_group::set(const std::string& file, const std::string& value) {
   return write_to(path_ + "/" + file, value);
 }

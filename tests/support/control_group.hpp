@@ -23,6 +23,8 @@ class control_group {
 
   /// The process with all its threads, and the children it has from now on.
   void take(pid_t id);
+  /// Back to the group of all.
+  void release(pid_t id);
   /// False if the system does not take it, as for a limit below what cannot be reclaimed.
   bool set(const std::string& file, const std::string& value);
   std::uint64_t number(const std::string& file) const;
