@@ -16,7 +16,9 @@
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
+#include "apps/control_client.hpp"
 #include "drills/nov14.hpp"
 #include "drills/scratch_node.hpp"
 
@@ -99,12 +101,36 @@ int run_nov14_command(const nov14_options& options) {
   return report.held() ? 0 : 1;
 }
 
+/// A drill that a running node does to itself.
+int run_on_node(const control_options& control, const std::string& name) {
+  const auto answer = call_control(control, "POST", "/v1/drills/" + name);
+  if (answer.status != 200) {
+    std::cerr << answer.text << '\n';
+    return 1;
+  }
+  std::cout << answer.text;
+  const auto outcome = nlohmann::json::parse(answer.text, nullptr, false);
+  return outcome.is_object() && outcome.value("result", "") == "passed" ? 0 : 1;
+}
+
 } // namespace
 
 void add_drill_command(CLI::App& app, std::function<int()>& run) {
   auto options = std::make_shared<nov14_options>();
   auto* command = app.add_subcommand("drill", "Breaks something on purpose and shows that it holds");
   command->require_subcommand(1);
+  auto control = std::make_shared<control_options>();
+  auto* blank = command->add_subcommand(
+      "blank-config", "Offers the canary of a running node a config that entitles nobody; it must refuse");
+  add_control_options(*blank, *control);
+  blank->footer(
+      "The other forwarders hear nothing of it, and no event is made. The node files a report under its data_dir.\n"
+      "\n"
+      "Examples:\n"
+      "  weir drill blank-config --token-file operator.token\n"
+      "\n"
+      "Exit codes: 0 passed, 1 failed or not run, 2 the command line is wrong.");
+  blank->callback([control, &run] { run = [control] { return run_on_node(*control, "blank-config"); }; });
   auto* nov14 = command->add_subcommand(
       "nov14", "The incident of 14 November 2024, on scratch nodes that it starts itself; takes minutes");
   nov14->add_flag("--quick", options->quick, "shorter phases");

@@ -11,6 +11,7 @@
 #include "apps/real/real_environment.hpp"
 #include "apps/version.hpp"
 #include "supervisors/config_routes.hpp"
+#include "supervisors/control_answers.hpp"
 #include "supervisors/control_routes.hpp"
 #include "supervisors/ledger_routes.hpp"
 #include "supervisors/overload_routes.hpp"
@@ -194,6 +195,11 @@ std::string node_process::start() {
         heartbeat_->tick();
     });
   }
+  drills_ = std::make_unique<drill_runs>(drill_parts());
+  duties.push_back([this] {
+    if (takes_events_)
+      drills_->tick();
+  });
   desk_ = std::make_unique<operator_desk>(std::move(duties));
   if (auto wrong = start_publisher(); !wrong.empty())
     return wrong;
@@ -207,6 +213,33 @@ std::string node_process::start() {
             config.http.listen.host, source_->port(), config.control.listen.host, control_->port(),
             node_->snapshot()->jobs.size(), node_->snapshot()->tenants.size());
   return {};
+}
+
+drill_runs_parts node_process::drill_parts() const {
+  drill_runs_parts parts;
+  parts.settings = loaded_.file.config.drills;
+  parts.directory = loaded_.file.config.data_dir + "/drills";
+  parts.clock = world_.clock;
+  parts.targets = node_->targets();
+  parts.trouble = [this] { return node_->not_ready(); };
+  parts.metrics = &node_->metrics().families();
+  return parts;
+}
+
+void node_process::add_drill_routes(control_router& router) {
+  router.answer("GET", "/v1/drills", control_right::read,
+                [this](const control_request&) { return http::answer{200, drills_->list()}; });
+  router.route("POST", "/v1/drills/{name}", control_right::operate,
+               [this](const control_request& request, const control_responder& respond) {
+                 const auto& name = request.captures.front();
+                 if (const auto& all = drill_runs::names(); std::find(all.begin(), all.end(), name) == all.end())
+                   return respond(refusal(404, "unknown_drill", "see GET /v1/drills; nov14 is run by weir drill nov14"));
+                 if (!desk_->post([this, name, respond] {
+                       const auto outcome = drills_->run(name);
+                       respond({200, drill_json(name, *outcome)});
+                     }))
+                   respond(refusal(503, "busy", "too much waits already; try again"));
+               });
 }
 
 std::string node_process::wait_for_roles() {
@@ -240,6 +273,7 @@ std::string node_process::open_control() {
   add_config_routes(router, publisher_->config());
   add_ledger_routes(router, *node_, *marks_, *desk_, world_.clock);
   add_overload_routes(router, node_->overload());
+  add_drill_routes(router);
   add_node_routes(router, *node_, std::string{version}, [this](const std::function<void(reload_result)>& answer) {
     // It waits for the publisher, which the listener's thread must not.
     if (!desk_->post([this, answer] { answer(reload()); }))

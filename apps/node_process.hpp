@@ -17,6 +17,7 @@
 #include "supervisors/control_side.hpp"
 #include "supervisors/heartbeat.hpp"
 #include "supervisors/kept_config.hpp"
+#include "apps/drill_runs.hpp"
 #include "supervisors/ledger_marks.hpp"
 #include "supervisors/node.hpp"
 #include "supervisors/operator_desk.hpp"
@@ -45,6 +46,8 @@ class node_process {
   std::string wait_for_roles();
   std::string start_node();
   std::string start_publisher();
+  drill_runs_parts drill_parts() const;
+  void add_drill_routes(control_router& router);
   std::string open_control();
   std::string open_source();
   std::string replace_certificates(const node_config& config);
@@ -69,6 +72,7 @@ class node_process {
   std::unique_ptr<process_metrics> process_metrics_;
   std::unique_ptr<ledger_marks> marks_;
   std::unique_ptr<heartbeat> heartbeat_;
+  std::unique_ptr<drill_runs> drills_;
   std::unique_ptr<operator_desk> desk_;
   std::unique_ptr<control_listener> control_;
   std::unique_ptr<http_source> source_;
