@@ -189,6 +189,7 @@ class run_of_variant {
     result_.buffers_admitted = observer.most_buffers();
     result_.buffers_asked =
         result_.buffers_admitted + static_cast<std::uint64_t>(sum_metric(metrics, "weir_buffers_refused_total"));
+    result_.memory_bytes = s.memory_bytes();
     result_.peak_resident_bytes = s.node().peak_resident_bytes();
     result_.states = observer.states_seen();
   }
@@ -247,9 +248,9 @@ class run_of_variant {
     add(fmt::format("delivered, p99 during: at most {:.3f} s", delivery),
         fmt::format("{:.3f} s", r.during.delivery_p99),
         r.before.delivery_p99 >= 0 && r.during.delivery_p99 >= 0 && r.during.delivery_p99 <= delivery);
-    add(fmt::format("peak memory: at most {} MB", plan_.memory_bytes >> 20),
+    add(fmt::format("peak memory: at most {} MB", r.memory_bytes >> 20),
         fmt::format("{} MB", r.peak_resident_bytes >> 20),
-        r.peak_resident_bytes > 0 && r.peak_resident_bytes <= plan_.memory_bytes);
+        r.peak_resident_bytes > 0 && r.peak_resident_bytes <= r.memory_bytes);
     add("control path, p99 during: below 1 s", fmt::format("{:.3f} s", r.control_p99_s),
         r.control_p99_s >= 0 && r.control_p99_s < most_control_s);
     add(fmt::format("normal again: within {} s", plan_.normal_within.count()),

@@ -25,7 +25,9 @@ struct nov14_plan {
   std::chrono::milliseconds calibrate{4'000}, before{12'000}, flood{20'000}, after{10'000};
   std::chrono::seconds normal_within{60};
   std::chrono::seconds upload_interval{4};   ///< Of the entitled jobs.
-  std::uint64_t memory_bytes = 320ull << 20; ///< `limits.memory`: small, so that the ladder has something to do.
+  std::uint64_t memory_bytes = 320ull << 20; ///< `limits.memory`
+  std::uint64_t ladder_memory_bytes = 288ull
+                                      << 20; ///< The same of the run `memory`: so little that the ladder is needed.
   std::uint64_t body_bytes = 256ull << 10;   ///< Raw.
   unsigned spare_buffers = 250;              ///< `limits.buffers` beyond the entitled ones: a quarter.
   std::vector<std::string> only;             ///< Names of variants; empty: all of them.
@@ -49,6 +51,7 @@ struct nov14_variant {
   double flood_seconds = 0;
   std::uint64_t ledger_difference = 0; ///< Between the entitled senders' receipts and the files that arrived.
   std::uint64_t buffers_asked = 0, buffers_admitted = 0;
+  std::uint64_t memory_bytes = 0; ///< `limits.memory`
   std::uint64_t peak_resident_bytes = 0;
   double control_p99_s = -1;
   double normal_after_s = -1; ///< From the flood's end; -1: not within the time that was given.

@@ -115,6 +115,7 @@ json variant_json(const nov14_variant& x) {
             {"broken_connections", x.flood.broken},
             {"other_answers", x.flood.other_answers}}},
           {"buffers", {{"asked", x.buffers_asked}, {"admitted", x.buffers_admitted}}},
+          {"memory_bytes", x.memory_bytes},
           {"peak_resident_bytes", x.peak_resident_bytes},
           {"control_p99_s", x.control_p99_s},
           {"normal_after_s", x.normal_after_s},
@@ -166,7 +167,6 @@ std::string nov14_json(const nov14_report& report) {
               {"known_scopes", report.plan.known},
               {"load_share", report.plan.load_share},
               {"flood_factor", report.plan.flood_factor},
-              {"memory_bytes", report.plan.memory_bytes},
               {"incident", {{"trigger_s", 300}, {"impact_s", 12'600}, {"lost_share", 0.55}, {"restart", "full"}}},
               {"variants", variants}}
              .dump(2)

@@ -39,6 +39,7 @@ secret make_token() {
 
 scene::scene(const nov14_plan& plan, const std::string& name, std::vector<std::string> unsafe_off)
     : plan_(plan),
+      memory_(name == "memory" ? plan.ladder_memory_bytes : plan.memory_bytes),
       place_(plan.place, plan.keep),
       objects_(plan.destinations, plan.keep),
       ingest_(free_loopback_port()),
@@ -52,7 +53,6 @@ scene::scene(const nov14_plan& plan, const std::string& name, std::vector<std::s
   write_file(place_.path() + "/edge.token", edge_.reveal(), 0600);
   write_file(place_.path() + "/stray.token", stray_.reveal(), 0600);
   publish_entitled();
-  (void)name;
   node_ = std::make_unique<scratch_node>(
       scratch_plan{plan.program, place_.path(), config(), std::move(unsafe_off), ingest_, control_, edge_});
 }
@@ -115,9 +115,9 @@ all = "1s"
 schedule = []
 )",
       fmt::arg("watch", watches_rollout_ ? std::string_view{} : unwatched_rollout), fmt::arg("ingest", ingest_),
-      fmt::arg("control", control_), fmt::arg("memory", plan_.memory_bytes >> 20),
-      fmt::arg("buffers", plan_.entitled + plan_.spare_buffers), fmt::arg("in_flight", (plan_.memory_bytes >> 20) / 5),
-      fmt::arg("open_blocks", (plan_.memory_bytes >> 20) / 5));
+      fmt::arg("control", control_), fmt::arg("memory", memory_ >> 20),
+      fmt::arg("buffers", plan_.entitled + plan_.spare_buffers), fmt::arg("in_flight", (memory_ >> 20) / 5),
+      fmt::arg("open_blocks", (memory_ >> 20) / 5));
 }
 
 std::string scene::document(unsigned scopes) {

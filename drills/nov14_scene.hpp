@@ -25,6 +25,7 @@ class scene {
   scene& operator=(const scene&) = delete;
 
   scratch_node& node() { return *node_; }
+  std::uint64_t memory_bytes() const noexcept { return memory_; } ///< `limits.memory`
   /// Once the node has made its directory: what it delivers there lands where the plan says.
   void open_destinations();
 
@@ -47,6 +48,7 @@ class scene {
   std::string document(unsigned scopes);
 
   const nov14_plan& plan_;
+  std::uint64_t memory_;
   drill_place place_, objects_;
   std::uint16_t ingest_, control_;
   secret edge_, stray_;
