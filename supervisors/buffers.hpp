@@ -49,7 +49,7 @@ struct buffers_state {
 /// its reason, without any of the others noticing.
 ///
 /// Nobody reminds it of jobs that only wait. So it goes round over all jobs of the store, at least every
-/// half minute or 1,000 jobs a second, and wakes those with something too old: the events of a job on hold
+/// half minute or 10,000 jobs a second, and wakes those with something too old: the events of a job on hold
 /// or disabled, dead letters; and of jobs that are gone from the config for good, to have it removed.
 buffers_actor::behavior_type buffers(bounded_pointer<buffers_actor, buffers_state> self, buffers_parts parts);
 
