@@ -161,7 +161,7 @@ class log_store final : public segmented_store {
 
   std::unique_ptr<relocation> relocation_;
   bool cannot_grow_ = false; ///< The last attempt at a new file met a full disk.
-  std::chrono::steady_clock::time_point looked_{}, appended_{}, sidecars_from_{};
+  std::chrono::steady_clock::time_point looked_{}, appended_{}, sidecars_from_{}, checkpointed_{};
 };
 
 } // namespace weir::store

@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 constexpr auto look_every = 1s; ///< At the file system's free space.
 constexpr auto mark_after = 1s; ///< Without appends, the last group is marked as durable.
 constexpr auto retry_sidecar_after = 1s;
+constexpr auto checkpoint_pause = 5s; ///< Between those that are made only because the disk is beyond a watermark.
 constexpr std::size_t most_pending_sidecars = 8; ///< Beyond it the oldest is given up: its segment is scanned.
 constexpr std::size_t expire_a_step = 10'000;
 constexpr std::uint64_t checkpoint_share = 16; ///< At most one byte of checkpoint per this many of log.
@@ -117,7 +118,10 @@ bool log_store::checkpoint_due() const {
   auto cheap = written >= checkpoint_share * checkpoint_bytes_;
   if (cheap && written >= replay_segments * settings_.segment_bytes)
     return true;
-  auto in_need = is_short();
+  // Beyond a watermark nothing may be written any more, so nothing else would ever ask for the checkpoint that
+  // gives drained segments back.
+  auto beyond = judge() != disk_state::normal && world_.clock->steady() - checkpointed_ >= checkpoint_pause;
+  auto in_need = is_short() || beyond;
   if (!in_need && !(cheap && written >= settings_.segment_bytes))
     return false;
   // Does a segment wait for it? It is reused once both checkpoints that are kept can do without it.
@@ -163,6 +167,7 @@ void log_store::complete_checkpoint() {
   }
   checkpoints_ = std::move(kept);
   checkpoint_latest_ = checkpoint_->number();
+  checkpointed_ = world_.clock->steady();
   std::lock_guard guard(mutex_);
   totals_.written_bytes += checkpoint_bytes_;
   written_at_checkpoint_ = totals_.written_bytes;

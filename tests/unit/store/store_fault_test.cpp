@@ -226,6 +226,32 @@ TEST_CASE_FIXTURE(store_fixture, "DSK-01 a full file system is drained from the 
   CHECK_EQ(store->job(job_id{7})->next, next);
 }
 
+TEST_CASE_FIXTURE(store_fixture,
+                  "DSK-01 a disk beyond the watermark is normal again once drained, though nobody writes") {
+  disk->set_capacity(60 * how.segment_bytes);
+  REQUIRE_FALSE(try_open());
+  caf::error error;
+  std::uint64_t next = 1;
+  while (!error && next < 10'000) {
+    error = store->append({make::block(7, 100, next, 1, std::string(8'000, 'p'))});
+    next += !error;
+    clock->advance(std::chrono::milliseconds(200));
+    store->maintain();
+  }
+  REQUIRE_EQ(code_of(error), errc::disk_full);
+  REQUIRE_EQ(store->used().state, disk_state::refuse_appends);
+  // One object holds everything, so that draining writes next to nothing.
+  REQUIRE_FALSE(store->append({make::cut(7, make::cut_of("n", 100, 1, next - 1))}));
+  REQUIRE_FALSE(store->append({make::commit(7, 100, 1, next - 1)}));
+  CHECK_EQ(store->used().blocks, 0u);
+  for (int seconds = 0; seconds < 30; ++seconds) {
+    clock->advance(std::chrono::seconds(1));
+    upkeep();
+  }
+  CHECK_EQ(store->used().state, disk_state::normal);
+  CHECK_FALSE(store->append({make::block(7, 100, next, 1, "x")}));
+}
+
 TEST_CASE_FIXTURE(store_fixture, "DSK-01 a foreign file that takes all space stops neither trims nor checkpoints") {
   REQUIRE_FALSE(try_open());
   std::uint64_t next = 1;
