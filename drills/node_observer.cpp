@@ -37,7 +37,8 @@ overload_view read_overload(const std::string& text) {
 
 } // namespace
 
-node_observer::node_observer(const scratch_node& of) : node_(of), thread_([this] { run(); }) {}
+node_observer::node_observer(const scratch_node& of, std::string expected)
+    : node_(of), expected_(std::move(expected)), thread_([this] { run(); }) {}
 
 node_observer::~node_observer() {
   stop();
@@ -59,7 +60,9 @@ void node_observer::run() {
     seen.healthz_s = health.status == 200 ? health.took.count() : unanswered;
     seen.overload_s = overload.status == 200 ? overload.took.count() : unanswered;
     auto shown = read_overload(overload.body);
-    seen.normal = overload.status == 200 && shown.active.empty();
+    seen.normal = overload.status == 200
+                  && std::all_of(shown.active.begin(), shown.active.end(),
+                                 [this](const auto& name) { return name == expected_; });
     seen.resident_bytes = node_.resident_bytes();
     {
       std::lock_guard lock{mutex_};

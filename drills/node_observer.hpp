@@ -19,12 +19,13 @@ class node_observer {
     std::int64_t at_ns = 0; ///< Wall clock, when it was asked.
     double healthz_s = 0;   ///< How long the answers took; `unanswered` if there was none.
     double overload_s = 0;
-    bool normal = true; ///< Of `/v1/overload`: no state is active.
+    bool normal = true; ///< Of `/v1/overload`: no state is active, or only the expected one.
     std::uint64_t resident_bytes = 0;
   };
   static constexpr double unanswered = 60;
 
-  explicit node_observer(const scratch_node& of);
+  /// `expected`: an overload state that says nothing here; empty: all of them count.
+  explicit node_observer(const scratch_node& of, std::string expected = {});
   ~node_observer();
   node_observer(const node_observer&) = delete;
   node_observer& operator=(const node_observer&) = delete;
@@ -42,6 +43,7 @@ class node_observer {
   void run();
 
   const scratch_node& node_;
+  const std::string expected_;
   std::atomic<bool> stopping_{false};
   mutable std::mutex mutex_;
   std::vector<look> looks_;
