@@ -1,3 +1,5 @@
+#include <caf/all.hpp>
+
 #include "actors/buffer_records.hpp"
 #include "actors/buffer_steps.hpp"
 #include "telemetry/log.hpp"

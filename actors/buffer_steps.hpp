@@ -1,7 +1,5 @@
 #pragma once
 
-#include <caf/all.hpp>
-
 #include "actors/buffer.hpp"
 #include "config/config_snapshot.hpp"
 

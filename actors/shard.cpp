@@ -14,10 +14,10 @@ using shard_self = bounded_pointer<shard_actor, shard_actor_state>;
 
 constexpr std::size_t seals_per_step = 16;
 constexpr std::size_t comparisons_per_step = 256;
-constexpr std::size_t reclaims_per_step = 8'192; // 500,000 jobs are seen every 6 s, and only after a flood
+constexpr std::size_t reclaims_per_step = 8'192;  // 500,000 jobs are seen every 6 s, and only after a flood
 constexpr std::chrono::seconds reclaim_after{10}; // so that a job which comes and goes is not opened each time
-constexpr std::size_t levels_per_step = 4'096;   // about 0.1 ms; 500,000 jobs are seen every 12 s
-constexpr std::uint64_t group_bytes = 512 << 10; // design section 4: groups of 256 KiB to 1 MiB
+constexpr std::size_t levels_per_step = 4'096;    // about 0.1 ms; 500,000 jobs are seen every 12 s
+constexpr std::uint64_t group_bytes = 512 << 10;  // design section 4: groups of 256 KiB to 1 MiB
 constexpr std::chrono::milliseconds linger_step{10};
 constexpr std::chrono::milliseconds upkeep_step{100};
 constexpr std::chrono::seconds recovery_patience{30};

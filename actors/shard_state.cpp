@@ -196,8 +196,7 @@ bool shard_state::settle_if_known(const slice_batch& batch, slice& x) {
 }
 
 std::optional<shed_reason> shard_state::short_of() const {
-  if (status_->disk.load(std::memory_order_relaxed)
-      >= static_cast<std::uint8_t>(store::disk_state::refuse_new_buffers))
+  if (status_->disk.load(std::memory_order_relaxed) >= static_cast<std::uint8_t>(store::disk_state::refuse_new_buffers))
     return shed_reason::disk_full;
   // The first step of the ladder: who is there already goes on as before.
   if (crowded_ || status_->memory.load(std::memory_order_relaxed) >= node_status::memory_step::seal_early)

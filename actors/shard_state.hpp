@@ -164,7 +164,7 @@ class shard_state {
     std::int64_t uncut_events = 0;
     std::int64_t uncut_bytes = 0;
     time_point uncut_since{};
-    time_point used{}; ///< When it was last opened, cut or trimmed.
+    time_point used{};      ///< When it was last opened, cut or trimmed.
     bool announced = false; ///< Its buffer knows; nothing more to say until it answers.
     bool watched = false;   ///< In the wheel.
     bool unsure = false;    ///< Among those to be compared with the store.

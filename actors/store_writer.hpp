@@ -42,7 +42,8 @@ struct store_writer_state {
   std::deque<item> queue;
   std::uint64_t queued_bytes = 0;
   bool commit_due = false;
-  settled_level<std::uint8_t> disk{std::chrono::seconds{1}}; ///< What the node does; the store itself judges each group.
+  settled_level<std::uint8_t> disk{
+      std::chrono::seconds{1}};                       ///< What the node does; the store itself judges each group.
   std::map<caf::actor_id, std::uint64_t> void_epochs; ///< Per shard: numberings that a failure ended.
 };
 

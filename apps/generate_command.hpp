@@ -5,8 +5,8 @@
 #include <iosfwd>
 #include <string>
 
-#include "drills/generate_bodies.hpp"
 #include "apps/generate_post.hpp"
+#include "drills/generate_bodies.hpp"
 
 namespace CLI {
 class App;

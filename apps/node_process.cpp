@@ -226,20 +226,28 @@ drill_runs_parts node_process::drill_parts() const {
   return parts;
 }
 
+static http::answer json_text(std::string text) {
+  http::answer x;
+  x.body = std::move(text);
+  return x;
+}
+
 void node_process::add_drill_routes(control_router& router) {
-  router.answer("GET", "/v1/drills", control_right::read,
-                [this](const control_request&) { return http::answer{200, drills_->list()}; });
-  router.route("POST", "/v1/drills/{name}", control_right::operate,
-               [this](const control_request& request, const control_responder& respond) {
-                 const auto& name = request.captures.front();
-                 if (const auto& all = drill_runs::names(); std::find(all.begin(), all.end(), name) == all.end())
-                   return respond(refusal(404, "unknown_drill", "see GET /v1/drills; nov14 is run by weir drill nov14"));
-                 if (!desk_->post([this, name, respond] {
-                       const auto outcome = drills_->run(name);
-                       respond({200, drill_json(name, *outcome)});
-                     }))
-                   respond(refusal(503, "busy", "too much waits already; try again"));
-               });
+  router.answer("GET", "/v1/drills", control_right::read, [this](const control_request&) {
+    return http::answer{200, drills_->list()};
+  });
+  router.route(
+      "POST", "/v1/drills/{name}", control_right::operate,
+      [this](const control_request& request, const control_responder& respond) {
+        const auto& name = request.captures.front();
+        if (const auto& all = drill_runs::names(); std::find(all.begin(), all.end(), name) == all.end())
+          return respond(refusal(404, "unknown_drill", "see GET /v1/drills; nov14 is run by weir drill nov14"));
+        if (!desk_->post([this, name, respond] {
+              const auto outcome = drills_->run(name);
+              respond(json_text(drill_json(name, *outcome)));
+            }))
+          respond(refusal(503, "busy", "too much waits already; try again"));
+      });
 }
 
 std::string node_process::wait_for_roles() {

@@ -17,9 +17,9 @@
 #include "actors/destinations/routing_network.hpp"
 #include "apps/config_world.hpp"
 #include "apps/data_system.hpp"
+#include "apps/real/real_environment.hpp"
 #include "drills/generate_bodies.hpp"
 #include "drills/generate_events.hpp"
-#include "apps/real/real_environment.hpp"
 #include "supervisors/node.hpp"
 #include "telemetry/log.hpp"
 

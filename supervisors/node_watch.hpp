@@ -18,7 +18,7 @@ struct node_watch_parts {
   std::shared_ptr<credit_window> memory; ///< In-flight budget; shrunk at the second step.
   std::shared_ptr<overload_metrics> metrics;
   std::shared_ptr<overload_board> board; ///< Of all limits; looked at each time.
-  std::uint64_t budget = 1ull << 30; ///< `limits.memory`: RSS of the process.
+  std::uint64_t budget = 1ull << 30;     ///< `limits.memory`: RSS of the process.
   double seal_early_at = 0.70;
   double shrink_credit_at = 0.85;
   double refuse_ingest_at = 0.95;

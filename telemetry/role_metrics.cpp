@@ -30,7 +30,8 @@ receiver_metrics::receiver_metrics(prometheus::Registry& r)
       offered_events(make_counter(r, "weir_receiver_offered_events_total", "Events times the jobs that want them.")),
       not_entitled_events(make_counter(r, "weir_receiver_not_entitled_events_total",
                                        "Events that a forwarder let pass and the receiver refused.")),
-      shed_events(shed_counters(r, "weir_receiver_shed_events_total", "Events turned away before a shard, by reason.")) {}
+      shed_events(
+          shed_counters(r, "weir_receiver_shed_events_total", "Events turned away before a shard, by reason.")) {}
 
 std::string_view name_of(seal_trigger trigger) noexcept {
   constexpr std::string_view names[seal_trigger_count] = {"size", "linger", "idle", "memory"};

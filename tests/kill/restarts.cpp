@@ -123,9 +123,8 @@ void restarts::check_audit() {
   const auto& totals = last_ledger_["totals"];
   CHECK_EQ(to_number(totals["delivered"]), verdict.number("events"));
   CHECK_EQ(to_number(totals["accepted"]), verdict.number("events"));
-  CHECK_EQ(to_number(totals["received"]),
-           to_number(totals["rejected"]) + to_number(totals["not_entitled"]) + to_number(totals["offered"])
-               + to_number(totals["turned_back"]));
+  CHECK_EQ(to_number(totals["received"]), to_number(totals["rejected"]) + to_number(totals["not_entitled"])
+                                              + to_number(totals["offered"]) + to_number(totals["turned_back"]));
   std::printf("%u starts, the longest %lld ms; %llu events in %llu objects, none missing, none doubled\n", starts,
               static_cast<long long>(longest_start.count()), static_cast<unsigned long long>(verdict.number("events")),
               static_cast<unsigned long long>(verdict.number("files")));

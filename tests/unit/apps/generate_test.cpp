@@ -21,9 +21,9 @@
 #include <thread>
 
 #include "apps/generate_command.hpp"
+#include "apps/generate_url.hpp"
 #include "drills/generate_events.hpp"
 #include "drills/generate_receipts.hpp"
-#include "apps/generate_url.hpp"
 #include "store/gzip_member.hpp"
 
 using namespace weir;
