@@ -233,9 +233,8 @@ static http::answer json_text(std::string text) {
 }
 
 void node_process::add_drill_routes(control_router& router) {
-  router.answer("GET", "/v1/drills", control_right::read, [this](const control_request&) {
-    return http::answer{200, drills_->list()};
-  });
+  router.answer("GET", "/v1/drills", control_right::read,
+                [this](const control_request&) { return json_text(drills_->list()); });
   router.route(
       "POST", "/v1/drills/{name}", control_right::operate,
       [this](const control_request& request, const control_responder& respond) {
