@@ -17,7 +17,7 @@ trap finish EXIT
 
 printf 'a-token-for-this-test-only\n' >"$place/token"
 chmod 600 "$place/token"
-mkdir "$place/out"
+mkdir "$place/out" "$place/beat"
 cat >"$place/weir.toml" <<TOML
 [node]
 name = "n1"
@@ -41,6 +41,14 @@ dataset = "d"
 scope = "zones/z"
 destination_conf = "file://$place/out"
 max_upload_interval_seconds = 1
+[datasets.weir_heartbeat]
+scope_field = "Node"
+[[jobs.job]]
+id = 2
+dataset = "weir_heartbeat"
+scope = "zones/weir-heartbeat"
+destination_conf = "file://$place/beat"
+max_upload_interval_seconds = 1
 TOML
 "$weir" run --config "$place/weir.toml" >"$place/log" 2>&1 &
 node=$!
@@ -55,8 +63,9 @@ control=$(sed -E 's/.*shows itself on ([0-9.:]+);.*/\1/' <<<"$started")
 token=$(cat "$place/token")
 
 curl -sS --max-time 30 "http://$ingest/v1/ingest/d" -H "Authorization: Bearer $token" --data-binary '{"ZoneID":"z"}' >/dev/null
-# Delays are known once something was delivered.
-timeout 30 bash -c "until curl -sS http://$control/metrics | grep -q '^weir_pusher_delivered_events_total [1-9]'; do :; done"
+# Delays are known once something was delivered, the age of the heartbeat once there was one.
+timeout 30 bash -c "until curl -sS http://$control/metrics | grep -q '^weir_heartbeat_age_seconds '; do :; done
+  until curl -sS http://$control/metrics | grep -q '^weir_pusher_delivered_events_total [1-9]'; do :; done"
 curl -sS --max-time 30 "http://$control/metrics" >"$place/metrics"
 
 shown=$(sed -n 's/^# TYPE \([a-z0-9_]*\) .*/\1/p' "$place/metrics" | sort -u)
