@@ -64,6 +64,7 @@ void scene::open_destinations() {
 }
 
 std::string scene::config() const {
+  // 160 connections may each hold the first MiB of a packed body.
   return fmt::format(
       R"([node]
 name = "nov14"
@@ -116,7 +117,7 @@ schedule = []
 )",
       fmt::arg("watch", watches_rollout_ ? std::string_view{} : unwatched_rollout), fmt::arg("ingest", ingest_),
       fmt::arg("control", control_), fmt::arg("memory", memory_ >> 20),
-      fmt::arg("buffers", plan_.entitled + plan_.spare_buffers), fmt::arg("in_flight", (memory_ >> 20) / 5),
+      fmt::arg("buffers", plan_.entitled + plan_.spare_buffers), fmt::arg("in_flight", (memory_ >> 20) / 2),
       fmt::arg("open_blocks", (memory_ >> 20) / 5));
 }
 
