@@ -1,7 +1,6 @@
 #include "actors/publication/history.hpp"
 
 #include <sqlite3.h>
-#include <zstd.h>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,10 +18,6 @@ namespace weir {
 namespace {
 
 using wall_point = std::chrono::system_clock::time_point;
-
-/// A content is bounded before it is unpacked: a million jobs with long destinations, several times over.
-constexpr std::uint64_t max_content_bytes = 4ull << 30;
-constexpr int compression_level = 1; // As quick as the disk; higher ones save a tenth.
 
 std::int64_t nanoseconds(wall_point at) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count();
@@ -274,14 +269,6 @@ void config_history::undo() {
 // -- versions -----------------------------------------------------------------------------------
 
 bool config_history::add_version(const version_row& row, std::string_view content) {
-  std::string compressed(ZSTD_compressBound(content.size()), '\0');
-  const auto size =
-      ZSTD_compress(compressed.data(), compressed.size(), content.data(), content.size(), compression_level);
-  if (ZSTD_isError(size) != 0) {
-    problem_ = fmt::format("version {} could not be compressed: {}", number(row.version), ZSTD_getErrorName(size));
-    return false;
-  }
-  compressed.resize(size);
   return together([&] {
     statement add{
         *this,
@@ -289,7 +276,7 @@ bool config_history::add_version(const version_row& row, std::string_view conten
         "entries, jobs, content) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"};
     add.bind(number(row.version)).bind(number(row.parent)).bind(row.content).bind(nanoseconds(row.created));
     add.bind(nanoseconds(row.finished)).bind(row.why).bind(row.who).bind(name_of(row.outcome)).bind(row.text);
-    add.bind(row.entries).bind(row.jobs).bind_blob(compressed);
+    add.bind(row.entries).bind(row.jobs).bind_blob(content);
     if (!add.done())
       return false;
     statement count{*this,
@@ -364,19 +351,7 @@ std::optional<std::string> config_history::content(config_version version) {
   statement rows{*this, "SELECT content FROM versions WHERE version = ? AND content IS NOT NULL"};
   if (!rows.bind(number(version)).next())
     return std::nullopt;
-  const auto from = rows.bytes(0);
-  const auto size = ZSTD_getFrameContentSize(from.data(), from.size());
-  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > max_content_bytes) {
-    problem_ = fmt::format("the content of version {} is damaged", number(version));
-    return std::nullopt;
-  }
-  std::string out(size, '\0');
-  const auto got = ZSTD_decompress(out.data(), out.size(), from.data(), from.size());
-  if (ZSTD_isError(got) != 0 || got != size) {
-    problem_ = fmt::format("the content of version {} is damaged", number(version));
-    return std::nullopt;
-  }
-  return out;
+  return std::string{rows.bytes(0)};
 }
 
 config_version config_history::last_version() {

@@ -47,14 +47,14 @@ class config_history {
 
   // -- versions -------------------------------------------------------------------------------
 
-  /// A version about to be offered, with the bytes of its file. Drops what is beyond the limits.
+  /// A version about to be offered, with its content (`packed_content`). Drops what is beyond the limits.
   bool add_version(const version_row& row, std::string_view content);
   bool finish_version(config_version version, version_outcome outcome, const std::string& text,
                       std::chrono::system_clock::time_point at);
   /// Newest first; `before` 0: from the newest.
   std::vector<version_row> versions(std::size_t limit, config_version before = {});
   std::optional<version_row> version(config_version version);
-  /// The bytes of the version's file; nothing if it is not kept.
+  /// As it was given; nothing if it is not kept.
   std::optional<std::string> content(config_version version);
   /// The highest version ever given, kept or not.
   config_version last_version();

@@ -138,6 +138,8 @@ class config_publication {
   bool audit(const std::string& who, const std::string& what, config_version version, const std::string& hash,
              const std::string& result, const std::string& text, publication_moment now);
   bool remembered(bool written);
+  /// The version as its file, packed; for the history.
+  std::optional<std::string> content_of(const config_snapshot& version) const;
   snapshot_ptr load(config_version version, std::string& wrong);
   snapshot_ptr snapshot_of(config_version version, std::string& wrong);
   void show_metrics(publication_moment now) const;

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <sstream>
 
 #include <fmt/format.h>
 
@@ -59,11 +58,11 @@ bool config_publication::publish(snapshot_ptr next, pending about, rollout_order
   row.entries = next->table.entry_count();
   row.jobs = next->jobs.size();
   const auto changed = summary(diff(*in_force_, *next).counts);
-  std::ostringstream bytes;
-  const bool written = write_forwarding_config(*next, bytes, how_.signer) && remembered(history_.together([&] {
+  const auto content = content_of(*next);
+  const bool written = content && remembered(history_.together([&] {
                          if (used != nullptr && !history_.forget_held(*used))
                            return false;
-                         return history_.add_version(row, bytes.str())
+                         return history_.add_version(row, *content)
                                 && history_.add_audit({0, now.wall, row.who, "published", row.version,
                                                        hex_text(row.content), row.why, changed});
                        }));

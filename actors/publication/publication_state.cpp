@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <sstream>
 
 #include <fmt/format.h>
 
+#include "actors/publication/packed_content.hpp"
 #include "actors/publication/publication.hpp"
 #include "telemetry/log.hpp"
 
@@ -60,10 +60,9 @@ void config_publication::record_start(publication_moment now) {
   row.outcome = version_outcome::complete;
   row.entries = in_force_->table.entry_count();
   row.jobs = in_force_->jobs.size();
-  std::ostringstream bytes;
-  if (write_forwarding_config(*in_force_, bytes, how_.signer))
+  if (const auto content = content_of(*in_force_))
     remembered(history_.together([&] {
-      return history_.add_version(row, bytes.str())
+      return history_.add_version(row, *content)
              && history_.add_audit({0, now.wall, row.who, "completed", row.version, hex_text(row.content), "complete",
                                     "what the node started with"});
     }));
@@ -205,14 +204,18 @@ void config_publication::show_metrics(publication_moment now) const {
 
 // -- versions of the past -----------------------------------------------------------------------
 
+std::optional<std::string> config_publication::content_of(const config_snapshot& version) const {
+  return packed_content([&](std::ostream& into) { return write_forwarding_config(version, into, how_.signer); });
+}
+
 snapshot_ptr config_publication::load(config_version version, std::string& wrong) {
-  const auto bytes = history_.content(version);
-  if (!bytes) {
+  auto content = history_.content(version);
+  if (!content) {
     wrong = history_.version(version) ? fmt::format("The content of version {} is not kept any more.", number(version))
                                       : fmt::format("There is no version {} in the history.", number(version));
     return nullptr;
   }
-  std::istringstream from{*bytes};
+  unpacking_stream from{std::move(*content)};
   auto expected = how_.readable;
   expected.in_force = config_version{};
   auto loaded = load_forwarding_config(from, expected);
