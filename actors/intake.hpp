@@ -46,6 +46,7 @@ class intake : public ingest_gate {
   std::optional<std::uint32_t> dataset(std::string_view name) const override;
   bool fits(std::uint32_t dataset, std::string_view scope) const override;
   std::optional<credit> reserve(const sender& from, std::uint64_t bytes, ingest_refusal& refusal) override;
+  std::uint64_t in_flight_bytes() const override { return parts_.memory->granted().bytes; }
   void accept(ingest_body body) override;
   std::shared_ptr<const sender> authenticate(std::string_view bearer_token) const override;
   bool may_send_for(const sender& from, std::string_view scope) const override;

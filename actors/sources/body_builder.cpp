@@ -53,11 +53,15 @@ std::optional<body_fault> body_builder::admissible() const {
   return std::nullopt;
 }
 
+std::uint64_t body_builder::first_reservation() const {
+  const bool known = encoding_ == body_encoding::identity && announced_;
+  return known ? *announced_ : std::min(limits_.step_bytes, limits_.max_bytes);
+}
+
 std::optional<body_fault> body_builder::begin() {
   if (auto fault = admissible())
     return fault;
-  const bool known = encoding_ == body_encoding::identity && announced_;
-  const auto bytes = known ? *announced_ : std::min(limits_.step_bytes, limits_.max_bytes);
+  const auto bytes = first_reservation();
   std::optional<credit> granted;
   if (auto fault = reserve(bytes, granted))
     return fault;

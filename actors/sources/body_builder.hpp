@@ -37,6 +37,8 @@ class body_builder {
 
   /// What can be said against the body before anything is reserved for it.
   std::optional<body_fault> admissible() const;
+  /// What `begin` will reserve.
+  std::uint64_t first_reservation() const;
   /// Reserves what the body needs to begin. Call once, first.
   std::optional<body_fault> begin();
 

@@ -13,9 +13,11 @@ constexpr double newest_rate_weight = 0.3;   // of intervals: a single burst, or
 
 } // namespace
 
-fair_turns::turn::turn(std::shared_ptr<fair_turns> from, std::string sender, std::uint64_t bytes, bool at_ease)
+fair_turns::turn::turn(std::shared_ptr<fair_turns> from, std::string sender, std::uint64_t expected,
+                       std::uint64_t bytes, bool at_ease)
     : from_(std::move(from)),
       sender_(std::move(sender)),
+      expected_(expected),
       bytes_(bytes),
       began_(from_->clock_->steady()),
       at_ease_(at_ease) {}
@@ -42,7 +44,8 @@ std::uint64_t fair_turns::allowed() const {
   const auto longest = std::chrono::duration<double>(how_.longest_target).count();
   // Waiting for a disk that takes long anyway is no queue: less under way would only make it idle.
   const auto seconds = std::clamp(2 * ease_seconds_, target, longest);
-  return std::max(how_.least_bytes, static_cast<std::uint64_t>(rate_ * seconds));
+  const auto done_in_time = std::max(how_.least_bytes, static_cast<std::uint64_t>(rate_ * seconds));
+  return how_.memory ? std::min(done_in_time, how_.memory() / 2) : done_in_time;
 }
 
 /// One body passes whatever its size, so that none can starve for ever.
@@ -50,10 +53,14 @@ bool fair_turns::room(std::uint64_t bytes) const {
   return under_way_ == 0 || bytes_ + bytes <= allowed();
 }
 
-fair_turns::turn_ptr fair_turns::give(const std::string& sender, account& to) {
-  const auto bytes = static_cast<std::uint64_t>(to.body_bytes);
-  auto given =
-      std::make_shared<turn>(shared_from_this(), sender, bytes, waiting_ == 0 || bytes_ + bytes <= how_.least_bytes);
+std::uint64_t fair_turns::held_by(const account& sender, std::uint64_t reserves) {
+  return std::max(static_cast<std::uint64_t>(sender.body_bytes), reserves);
+}
+
+fair_turns::turn_ptr fair_turns::give(const std::string& sender, account& to, std::uint64_t reserves) {
+  const auto bytes = held_by(to, reserves);
+  auto given = std::make_shared<turn>(shared_from_this(), sender, static_cast<std::uint64_t>(to.body_bytes), bytes,
+                                      waiting_ == 0 || bytes_ + bytes <= how_.least_bytes);
   most_had_ = std::max(most_had_, to.had);
   to.had += to.body_bytes;
   ++to.under_way;
@@ -62,7 +69,8 @@ fair_turns::turn_ptr fair_turns::give(const std::string& sender, account& to) {
   return given;
 }
 
-fair_turns::turn_ptr fair_turns::ask(const std::string& sender, std::function<void(turn_ptr)> go, waiter_id& waits) {
+fair_turns::turn_ptr fair_turns::ask(const std::string& sender, std::uint64_t reserves,
+                                     std::function<void(turn_ptr)> go, waiter_id& waits) {
   std::lock_guard lock{mutex_};
   waits = 0;
   auto& mine = senders_[sender];
@@ -70,10 +78,10 @@ fair_turns::turn_ptr fair_turns::ask(const std::string& sender, std::function<vo
     mine.body_bytes = static_cast<double>(how_.first_body_bytes);
   // Who sent little for long has not saved all of it up: it comes first, but not with everything at once.
   mine.had = std::max(mine.had, most_had_ - static_cast<double>(allowed()));
-  if (waiting_ == 0 && room(static_cast<std::uint64_t>(mine.body_bytes)))
-    return give(sender, mine);
+  if (waiting_ == 0 && room(held_by(mine, reserves)))
+    return give(sender, mine, reserves);
   waits = ++last_id_;
-  mine.waiting.push_back({waits, std::move(go)});
+  mine.waiting.push_back({waits, reserves, std::move(go)});
   ++waiting_;
   return nullptr;
 }
@@ -99,26 +107,31 @@ std::vector<fair_turns::granted> fair_turns::give_waiting() {
     for (auto& each : senders_)
       if (!each.second.waiting.empty() && (next == nullptr || each.second.had < next->second.had))
         next = &each;
-    if (!room(static_cast<std::uint64_t>(next->second.body_bytes)))
+    if (!room(held_by(next->second, next->second.waiting.front().reserves)))
       break;
     auto first = std::move(next->second.waiting.front());
     next->second.waiting.pop_front();
     --waiting_;
-    result.push_back({std::move(first.go), give(next->first, next->second)});
+    result.push_back({std::move(first.go), give(next->first, next->second, first.reserves)});
   }
   return result;
 }
 
 void fair_turns::weighed(turn& of, std::uint64_t bytes) {
-  std::lock_guard lock{mutex_};
-  auto& mine = senders_.at(of.sender_);
-  const auto difference = static_cast<double>(bytes) - static_cast<double>(of.bytes_);
-  mine.had += difference;
-  mine.body_bytes =
-      std::max(1.0, mine.body_bytes + newest_body_weight * (static_cast<double>(bytes) - mine.body_bytes));
-  bytes_ += bytes - of.bytes_; // modulo 2^64, as both are unsigned
-  of.bytes_ = bytes;
-  of.weighed_ = true;
+  std::vector<granted> next;
+  {
+    std::lock_guard lock{mutex_};
+    auto& mine = senders_.at(of.sender_);
+    mine.had += static_cast<double>(bytes) - static_cast<double>(of.expected_);
+    mine.body_bytes =
+        std::max(1.0, mine.body_bytes + newest_body_weight * (static_cast<double>(bytes) - mine.body_bytes));
+    bytes_ += bytes - of.bytes_; // modulo 2^64, as both are unsigned
+    of.expected_ = of.bytes_ = bytes;
+    of.weighed_ = true;
+    next = give_waiting(); // most hold less than was reserved for them
+  }
+  for (auto& x : next)
+    x.go(std::move(x.given));
 }
 
 void fair_turns::answered(const turn& of) {
@@ -146,7 +159,7 @@ void fair_turns::over(const turn& of) {
     --under_way_;
     bytes_ -= of.bytes_;
     if (!of.weighed_) // nothing was read of it
-      mine.had -= static_cast<double>(of.bytes_);
+      mine.had -= static_cast<double>(of.expected_);
     next = give_waiting();
   }
   for (auto& x : next)

@@ -35,17 +35,22 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
     std::chrono::nanoseconds longest_target = std::chrono::seconds{1}; ///< On a disk that is slow by itself.
     std::uint64_t least_bytes = 8u << 20;      ///< Under way, and never too much: 32 bodies of 256 KiB.
     std::uint64_t first_body_bytes = 1u << 20; ///< Taken for the size of a sender's first body.
+    /// The budget that bodies are reserved from, as it is at present. Half of it is given out in turns, so that nobody
+    /// who has a turn is refused memory; the rest is for what is rendered. Not set: the target alone bounds.
+    std::function<std::uint64_t()> memory{};
   };
 
   /// The right to have one body under way, until it is destroyed.
   class turn {
    public:
-    turn(std::shared_ptr<fair_turns> from, std::string sender, std::uint64_t bytes, bool at_ease);
+    turn(std::shared_ptr<fair_turns> from, std::string sender, std::uint64_t expected, std::uint64_t bytes,
+         bool at_ease);
     ~turn();
     turn(const turn&) = delete;
     turn& operator=(const turn&) = delete;
 
-    /// What the body came to, decoded. Until then its sender's average is taken.
+    /// What the body came to, decoded, and holds from now on. Until then its sender's average is taken, or what was
+    /// reserved if that is more.
     void weigh(std::uint64_t bytes);
     /// The body has its answer: the turn is over, and how long that took tells how fast the node is.
     void answered();
@@ -54,7 +59,8 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
     friend class fair_turns;
     std::shared_ptr<fair_turns> from_;
     std::string sender_;
-    std::uint64_t bytes_;
+    std::uint64_t expected_; ///< Charged to its sender: what its bodies average to, then what it came to.
+    std::uint64_t bytes_;    ///< Of memory: what was reserved, then what it came to.
     time began_;
     bool at_ease_; ///< Nothing had to wait when it began.
     bool weighed_ = false;
@@ -65,8 +71,9 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
 
   fair_turns(settings how, std::shared_ptr<clock_source> clock) : how_(how), clock_(std::move(clock)) {}
 
-  /// The turn at once, or a waiter's number, and `go` is called when it comes to it.
-  turn_ptr ask(const std::string& sender, std::function<void(turn_ptr)> go, waiter_id& waits);
+  /// The turn at once, or a waiter's number, and `go` is called when it comes to it. `reserves` is what the body takes
+  /// of the memory before its first byte is read.
+  turn_ptr ask(const std::string& sender, std::uint64_t reserves, std::function<void(turn_ptr)> go, waiter_id& waits);
   /// No longer wanted. False if its turn is already on the way to it.
   bool withdraw(waiter_id waits);
 
@@ -79,6 +86,7 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
  private:
   struct waiter {
     waiter_id id;
+    std::uint64_t reserves;
     std::function<void(turn_ptr)> go;
   };
   struct account {
@@ -94,7 +102,8 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
 
   bool room(std::uint64_t bytes) const;
   std::uint64_t allowed() const;
-  turn_ptr give(const std::string& sender, account& to);
+  static std::uint64_t held_by(const account& sender, std::uint64_t reserves);
+  turn_ptr give(const std::string& sender, account& to, std::uint64_t reserves);
   std::vector<granted> give_waiting();
   void weighed(turn& of, std::uint64_t bytes);
   void answered(const turn& of);

@@ -56,6 +56,9 @@ class ingest_gate {
   /// sender's share. Chunked bodies call it again per MiB.
   virtual std::optional<credit> reserve(const sender& from, std::uint64_t bytes, ingest_refusal& refusal) = 0;
 
+  /// How much all bodies together may hold at present; less when memory is short.
+  virtual std::uint64_t in_flight_bytes() const = 0;
+
   /// Takes the body in. `respond` is called when every slice of it is settled.
   virtual void accept(ingest_body body) = 0;
 

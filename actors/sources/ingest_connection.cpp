@@ -106,7 +106,7 @@ class ingest_connection : public http::connection {
   /// The body stays unread in the kernel until it is its sender's turn.
   void await_turn() {
     turn_ = service_->turns->ask(
-        builder_->from()->token,
+        builder_->from()->token, builder_->first_reservation(),
         [self = weak_from_this(), thread = std::weak_ptr<http::io_thread>{thread().shared_from_this()},
          slot = slot_](fair_turns::turn_ptr given) {
           if (const auto alive = thread.lock())

@@ -38,13 +38,20 @@ struct ingest_service {
         limits(bounds),
         tokens(std::make_shared<token_census>(connections_per_token)),
         rates(standard, std::move(named)),
-        turns(std::make_shared<fair_turns>(fair_turns::settings{}, clock)) {}
+        turns(std::make_shared<fair_turns>(turns_before(gate), clock)) {}
 
   std::shared_ptr<ingest_gate> gate;
   const body_limits limits;
   std::shared_ptr<token_census> tokens;
   rate_limiter rates;
   std::shared_ptr<fair_turns> turns; ///< Outlives the source in answers that are still to come.
+
+ private:
+  static fair_turns::settings turns_before(const std::shared_ptr<ingest_gate>& gate) {
+    fair_turns::settings how;
+    how.memory = [gate] { return gate->in_flight_bytes(); };
+    return how;
+  }
 };
 
 /// A connection that takes bodies in: head → checks → reservation → bytes → gate.

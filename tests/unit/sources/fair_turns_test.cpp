@@ -35,7 +35,7 @@ struct busy_node {
     fair_turns::waiter_id waits = 0;
     const auto asked = clock->steady();
     auto turn = turns->ask(
-        sender,
+        sender, 0,
         [this, sender, bytes, asked](fair_turns::turn_ptr given) {
           given->weigh(bytes);
           queue.push_back({sender, bytes, std::move(given), asked});
@@ -122,7 +122,7 @@ TEST_CASE("on a disk that is slow by itself more may be under way, so that it is
   std::vector<fair_turns::turn_ptr> under_way;
   for (int round = 0; round < 30; ++round) {
     while (auto turn = turns->ask(
-               "a", [](const fair_turns::turn_ptr&) {}, waits)) {
+               "a", 0, [](const fair_turns::turn_ptr&) {}, waits)) {
       turn->weigh(mib);
       under_way.push_back(std::move(turn));
     }
@@ -133,6 +133,54 @@ TEST_CASE("on a disk that is slow by itself more may be under way, so that it is
     under_way.clear();
   }
   CHECK(turns->look().bytes_allowed > 100 * mib);
+}
+
+TEST_CASE("what is reserved for bodies with a turn stays within half of the memory, also when that shrinks") {
+  auto clock = std::make_shared<fake_clock>();
+  std::uint64_t memory = 40 * mib;
+  fair_turns::settings how;
+  how.memory = [&] { return memory; };
+  auto turns = std::make_shared<fair_turns>(how, clock);
+  std::vector<fair_turns::turn_ptr> under_way;
+  std::vector<fair_turns::waiter_id> waiting;
+  const auto take = [&](fair_turns::turn_ptr given) { under_way.push_back(std::move(given)); };
+  const auto ask = [&](const std::string& sender) {
+    fair_turns::waiter_id waits = 0;
+    if (auto turn = turns->ask(sender, mib, take, waits))
+      under_way.push_back(std::move(turn));
+    else
+      waiting.push_back(waits);
+  };
+  // A fast node of small bodies, whose target alone would let hundreds pass, 1 MiB reserved for each.
+  for (int i = 0; i < 20'000; ++i) {
+    ask("a");
+    under_way.back()->weigh(mib / 16);
+    clock->advance(100us);
+    under_way.back()->answered();
+    under_way.clear();
+  }
+  REQUIRE(waiting.empty());
+  for (int i = 0; i < 100; ++i)
+    ask(i % 2 ? "a" : "b");
+  CHECK_EQ(under_way.size(), 20);
+  CHECK_EQ(turns->look().bytes_under_way, 20 * mib);
+  // What turns out to be small makes room for others at once.
+  under_way.front()->weigh(mib / 16);
+  CHECK_EQ(under_way.size(), 20);
+  under_way[1]->weigh(mib / 16);
+  CHECK_EQ(under_way.size(), 21);
+  // And nobody else gets a turn until so much has come back that the rest fits into less.
+  memory = 4 * mib;
+  while (under_way.size() > 3) {
+    const auto before = under_way.size();
+    under_way.erase(under_way.begin());
+    REQUIRE_EQ(under_way.size(), before - 1);
+  }
+  CHECK_LE(turns->look().bytes_under_way, 3 * mib);
+  under_way.clear();
+  CHECK_GT(turns->look().waiting, 0);
+  for (const auto waits : waiting)
+    turns->withdraw(waits);
 }
 
 TEST_CASE("a turn that is given up, lost or never used comes back, and so does a place in the queue") {
@@ -150,7 +198,7 @@ TEST_CASE("a turn that is given up, lost or never used comes back, and so does a
       case 1: {
         fair_turns::waiter_id waits = 0;
         if (auto turn = turns->ask(
-                random() % 2 ? "a" : "b", [&](const fair_turns::turn_ptr&) { ++came; }, waits))
+                random() % 2 ? "a" : "b", random() % mib, [&](const fair_turns::turn_ptr&) { ++came; }, waits))
           held.push_back(std::move(turn));
         else
           waiting.push_back(waits);

@@ -54,6 +54,8 @@ class fake_gate : public ingest_gate {
     return granted;
   }
 
+  std::uint64_t in_flight_bytes() const override { return window->granted().bytes; }
+
   void accept(ingest_body body) override {
     std::lock_guard lock{mutex_};
     ++accepted_;

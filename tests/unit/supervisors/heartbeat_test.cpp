@@ -30,6 +30,7 @@ class door : public ingest_gate {
   std::optional<credit> reserve(const sender&, std::uint64_t bytes, ingest_refusal&) override {
     return open ? credit::acquire(memory_, bytes) : std::nullopt;
   }
+  std::uint64_t in_flight_bytes() const override { return memory_->granted().bytes; }
   void accept(ingest_body body) override {
     bodies.emplace_back(body.bytes->view());
     scope = body.scope;
