@@ -60,7 +60,7 @@ std::uint64_t fair_turns::held_by(const account& sender, std::uint64_t reserves)
 fair_turns::turn_ptr fair_turns::give(const std::string& sender, account& to, std::uint64_t reserves) {
   const auto bytes = held_by(to, reserves);
   auto given = std::make_shared<turn>(shared_from_this(), sender, static_cast<std::uint64_t>(to.body_bytes), bytes,
-                                      waiting_ == 0 || bytes_ + bytes <= how_.least_bytes);
+                                      bytes_ + bytes <= how_.least_bytes / 2);
   most_had_ = std::max(most_had_, to.had);
   to.had += to.body_bytes;
   ++to.under_way;

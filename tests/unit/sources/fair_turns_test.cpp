@@ -104,14 +104,16 @@ TEST_CASE("senders that all want more get even shares in bytes, whatever the siz
 
 TEST_CASE("a lone sender has all of the node, and is not held back while the node keeps up") {
   busy_node node;
-  for (int i = 0; i < 8; ++i)
-    node.offer("only", mib);
-  CHECK_EQ(node.turns->look().waiting, 0u);
-  for (int i = 0; i < 1'000; ++i) {
-    node.work();
-    node.offer("only", mib);
+  for (int more : {4, 4}) { // and more once it is known how fast the node is
+    for (int i = 0; i < more; ++i)
+      node.offer("only", mib);
+    CHECK_EQ(node.turns->look().waiting, 0u);
+    for (int i = 0; i < 1'000; ++i) {
+      node.work();
+      node.offer("only", mib);
+    }
+    CHECK_EQ(node.turns->look().waiting, 0u);
   }
-  CHECK_EQ(node.turns->look().waiting, 0u);
 }
 
 TEST_CASE("on a disk that is slow by itself more may be under way, so that it is not idle") {
