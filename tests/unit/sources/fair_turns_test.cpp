@@ -3,6 +3,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actors/sources/fair_turns.hpp"
@@ -30,6 +31,12 @@ struct busy_node {
   std::vector<body> queue; // of the node; first in, first out
   std::map<std::string, std::uint64_t> done;
   std::map<std::string, std::chrono::nanoseconds> longest;
+
+  /// A turn that ends gives the next one, which joins the queue.
+  ~busy_node() {
+    while (!queue.empty())
+      std::exchange(queue, {});
+  }
 
   void offer(const std::string& sender, std::uint64_t bytes) {
     fair_turns::waiter_id waits = 0;
@@ -175,14 +182,19 @@ TEST_CASE("what is reserved for bodies with a turn stays within half of the memo
   memory = 4 * mib;
   while (under_way.size() > 3) {
     const auto before = under_way.size();
+    auto gone = std::move(under_way.front());
     under_way.erase(under_way.begin());
+    gone.reset();
     REQUIRE_EQ(under_way.size(), before - 1);
   }
   CHECK_LE(turns->look().bytes_under_way, 3 * mib);
-  under_way.clear();
   CHECK_GT(turns->look().waiting, 0);
-  for (const auto waits : waiting)
-    turns->withdraw(waits);
+  // Then they come to their turns, two by two.
+  while (!under_way.empty()) {
+    std::exchange(under_way, {});
+    CHECK_LE(turns->look().bytes_under_way, 2 * mib);
+  }
+  CHECK_EQ(turns->look().waiting, 0);
 }
 
 TEST_CASE("a turn that is given up, lost or never used comes back, and so does a place in the queue") {
