@@ -66,24 +66,60 @@ fair_turns::turn_ptr fair_turns::give(const std::string& sender, account& to, st
   ++to.under_way;
   ++under_way_;
   bytes_ += bytes;
+  given->place_ = reading_.insert(reading_.end(), given.get());
   return given;
+}
+
+void fair_turns::end_reading(turn& of) {
+  if (std::exchange(of.reading_, false))
+    reading_.erase(of.place_);
+}
+
+void fair_turns::pass_over_slow() {
+  const auto now = clock_->steady();
+  while (!reading_.empty() && now - reading_.front()->began_ >= how_.reading_patience) {
+    auto& slow = *reading_.front();
+    end_reading(slow);
+    slow.counted_ = slow.at_ease_ = false;
+    --under_way_;
+    bytes_ -= slow.bytes_;
+  }
+}
+
+void fair_turns::look_again() {
+  std::vector<granted> next;
+  {
+    std::lock_guard lock{mutex_};
+    next = give_waiting();
+  }
+  for (auto& x : next)
+    x.go(std::move(x.given));
 }
 
 fair_turns::turn_ptr fair_turns::ask(const std::string& sender, std::uint64_t reserves,
                                      std::function<void(turn_ptr)> go, waiter_id& waits) {
-  std::lock_guard lock{mutex_};
-  waits = 0;
-  auto& mine = senders_[sender];
-  if (mine.body_bytes == 0)
-    mine.body_bytes = static_cast<double>(how_.first_body_bytes);
-  // Who sent little for long has not saved all of it up: it comes first, but not with everything at once.
-  mine.had = std::max(mine.had, most_had_ - static_cast<double>(allowed()));
-  if (waiting_ == 0 && room(held_by(mine, reserves)))
-    return give(sender, mine, reserves);
-  waits = ++last_id_;
-  mine.waiting.push_back({waits, reserves, std::move(go)});
-  ++waiting_;
-  return nullptr;
+  std::vector<granted> next;
+  turn_ptr mine_at_once;
+  {
+    std::lock_guard lock{mutex_};
+    next = give_waiting(); // who came before, if a body under way has turned out to be slow
+    waits = 0;
+    auto& mine = senders_[sender];
+    if (mine.body_bytes == 0)
+      mine.body_bytes = static_cast<double>(how_.first_body_bytes);
+    // Who sent little for long has not saved all of it up: it comes first, but not with everything at once.
+    mine.had = std::max(mine.had, most_had_ - static_cast<double>(allowed()));
+    if (waiting_ == 0 && room(held_by(mine, reserves))) {
+      mine_at_once = give(sender, mine, reserves);
+    } else {
+      waits = ++last_id_;
+      mine.waiting.push_back({waits, reserves, std::move(go)});
+      ++waiting_;
+    }
+  }
+  for (auto& x : next)
+    x.go(std::move(x.given));
+  return mine_at_once;
 }
 
 bool fair_turns::withdraw(waiter_id waits) {
@@ -102,6 +138,7 @@ bool fair_turns::withdraw(waiter_id waits) {
 
 std::vector<fair_turns::granted> fair_turns::give_waiting() {
   std::vector<granted> result;
+  pass_over_slow();
   while (waiting_ > 0) {
     std::pair<const std::string, account>* next = nullptr;
     for (auto& each : senders_)
@@ -125,6 +162,11 @@ void fair_turns::weighed(turn& of, std::uint64_t bytes) {
     mine.had += static_cast<double>(bytes) - static_cast<double>(of.expected_);
     mine.body_bytes =
         std::max(1.0, mine.body_bytes + newest_body_weight * (static_cast<double>(bytes) - mine.body_bytes));
+    end_reading(of);
+    if (!std::exchange(of.counted_, true)) {
+      ++under_way_;
+      bytes_ += of.bytes_;
+    }
     bytes_ += bytes - of.bytes_; // modulo 2^64, as both are unsigned
     of.expected_ = of.bytes_ = bytes;
     of.weighed_ = true;
@@ -150,14 +192,17 @@ void fair_turns::answered(const turn& of) {
   interval_began_ = now;
 }
 
-void fair_turns::over(const turn& of) {
+void fair_turns::over(turn& of) {
   std::vector<granted> next;
   {
     std::lock_guard lock{mutex_};
     auto& mine = senders_.at(of.sender_);
     --mine.under_way;
-    --under_way_;
-    bytes_ -= of.bytes_;
+    end_reading(of);
+    if (of.counted_) {
+      --under_way_;
+      bytes_ -= of.bytes_;
+    }
     if (!of.weighed_) // nothing was read of it
       mine.had -= static_cast<double>(of.expected_);
     next = give_waiting();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,9 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
     /// Under way whatever the rate: 16 bodies of 256 KiB. A node that many small jobs slow down to 20 MiB/s, the least
     /// seen, takes 0.2 s for that.
     std::uint64_t least_bytes = 4u << 20;
+    /// A body that is longer in coming waits for its sender and not for the node: until it is whole it does not count,
+    /// so that slow senders take nobody's turn. Its memory is bounded by the sender's share.
+    std::chrono::nanoseconds reading_patience = std::chrono::milliseconds{250};
     std::uint64_t first_body_bytes = 1u << 20; ///< Taken for the size of a sender's first body.
     /// The budget that bodies are reserved from, as it is at present. Half of it is given out in turns, so that nobody
     /// who has a turn is refused memory; the rest is for what is rendered. Not set: the target alone bounds.
@@ -66,6 +70,9 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
     time began_;
     bool at_ease_; ///< Next to nothing was under way when it began: what it takes is no queue.
     bool weighed_ = false;
+    bool counted_ = true; ///< Among what is under way.
+    bool reading_ = true; ///< Listed in `reading_` of the owner, at `place_`.
+    std::list<turn*>::iterator place_;
     std::atomic<bool> over_{false};
   };
   using turn_ptr = std::shared_ptr<turn>;
@@ -76,6 +83,8 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
   /// The turn at once, or a waiter's number, and `go` is called when it comes to it. `reserves` is what the body takes
   /// of the memory before its first byte is read.
   turn_ptr ask(const std::string& sender, std::uint64_t reserves, std::function<void(turn_ptr)> go, waiter_id& waits);
+  /// For who waits: ask now and then, `reading_patience` apart, since nothing else may tell that a body is slow.
+  void look_again();
   /// No longer wanted. False if its turn is already on the way to it.
   bool withdraw(waiter_id waits);
 
@@ -107,14 +116,17 @@ class fair_turns : public std::enable_shared_from_this<fair_turns> {
   static std::uint64_t held_by(const account& sender, std::uint64_t reserves);
   turn_ptr give(const std::string& sender, account& to, std::uint64_t reserves);
   std::vector<granted> give_waiting();
+  void pass_over_slow();
+  void end_reading(turn& of);
   void weighed(turn& of, std::uint64_t bytes);
   void answered(const turn& of);
-  void over(const turn& of);
+  void over(turn& of);
 
   const settings how_;
   const std::shared_ptr<clock_source> clock_;
   mutable std::mutex mutex_;
   std::map<std::string, account> senders_; // by token: as many as the config has
+  std::list<turn*> reading_;               // oldest first
   std::uint64_t bytes_ = 0;                // under way
   std::size_t under_way_ = 0, waiting_ = 0;
   waiter_id last_id_ = 0;

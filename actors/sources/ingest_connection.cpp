@@ -22,6 +22,7 @@ constexpr std::size_t wire_buffer_bytes = 64u << 10;
 
 /// For the turn of a body while others have theirs; then the sender is asked to come again.
 constexpr std::chrono::seconds turn_within{2};
+constexpr std::chrono::milliseconds turn_look{250}; ///< As `fair_turns::settings::reading_patience`.
 
 int whole_seconds(std::chrono::nanoseconds wait) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait + std::chrono::seconds{1}).count();
@@ -118,10 +119,20 @@ class ingest_connection : public http::connection {
         waits_);
     if (turn_)
       return begin();
-    turn_timer_.expires_after(turn_within);
+    turn_asked_ = now();
+    look_for_turn();
+  }
+
+  void look_for_turn() {
+    turn_timer_.expires_after(turn_look);
     turn_timer_.async_wait([self = weak_from_this(), slot = slot_](http::error_code ec) {
-      if (const auto locked = std::static_pointer_cast<ingest_connection>(self.lock()); locked && !ec)
-        locked->turn_missed(slot);
+      const auto locked = std::static_pointer_cast<ingest_connection>(self.lock());
+      if (!locked || ec || locked->closed() || slot != locked->slot_ || locked->waits_ == 0)
+        return;
+      if (locked->now() - locked->turn_asked_ >= turn_within)
+        return locked->turn_missed(slot);
+      locked->service_->turns->look_again();
+      locked->look_for_turn();
     });
   }
 
@@ -306,6 +317,7 @@ class ingest_connection : public http::connection {
   slot_id slot_ = 0;
   fair_turns::turn_ptr turn_;
   fair_turns::waiter_id waits_ = 0;
+  std::chrono::steady_clock::time_point turn_asked_{};
   http::asio::steady_timer turn_timer_{thread().loop()};
   ingest_request request_;
   std::uint32_t dataset_ = 0;

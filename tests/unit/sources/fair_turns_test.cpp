@@ -197,6 +197,39 @@ TEST_CASE("what is reserved for bodies with a turn stays within half of the memo
   CHECK_EQ(turns->look().waiting, 0);
 }
 
+TEST_CASE("senders whose bodies are slow to come take nobody's turn, and count again once a body is whole") {
+  auto clock = std::make_shared<fake_clock>();
+  auto turns = std::make_shared<fair_turns>(fair_turns::settings{}, clock);
+  fair_turns::waiter_id waits = 0;
+  std::vector<fair_turns::turn_ptr> slow;
+  while (auto turn = turns->ask(
+             "slow", mib, [](const fair_turns::turn_ptr&) {}, waits))
+    slow.push_back(std::move(turn));
+  REQUIRE_EQ(slow.size(), 4);
+  REQUIRE(turns->withdraw(waits));
+  fair_turns::turn_ptr came;
+  const auto at_once = turns->ask(
+      "quick", mib, [&](fair_turns::turn_ptr given) { came = std::move(given); }, waits);
+  CHECK((at_once == nullptr));
+  clock->advance(249ms);
+  turns->look_again();
+  CHECK((came == nullptr));
+  clock->advance(1ms);
+  turns->look_again();
+  REQUIRE((came != nullptr));
+  CHECK_EQ(turns->look().under_way, 1);
+  came->weigh(mib);
+  came->answered();
+  CHECK_EQ(turns->look().bytes_under_way, 0);
+  for (auto& x : slow)
+    x->weigh(2 * mib);
+  CHECK_EQ(turns->look().bytes_under_way, 8 * mib);
+  CHECK_EQ(turns->look().under_way, 4);
+  slow.clear();
+  CHECK_EQ(turns->look().bytes_under_way, 0);
+  CHECK_EQ(turns->look().under_way, 0);
+}
+
 TEST_CASE("a turn that is given up, lost or never used comes back, and so does a place in the queue") {
   const auto seed = test_seed("fair turns");
   std::mt19937_64 random{seed};
