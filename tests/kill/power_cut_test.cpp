@@ -36,7 +36,7 @@ TEST_CASE(
     cut_power(run, disk);
     if (run.draw(8) == 0) { // and once more while it recovers
       disk.power_off_at(1 + run.draw(12));
-      run.kill_in_recovery();
+      run.kill_in_recovery([&] { return disk.status().off; });
       disk.crash(run.random());
       ++cuts;
     }

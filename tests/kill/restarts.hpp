@@ -37,7 +37,7 @@ class restarts {
   /// Starts the node, which must be ready in time and have found no damage.
   void start();
   /// Kills it while it recovers, at a drawn instant.
-  void kill_in_recovery();
+  void kill_in_recovery(const std::function<bool()>& disk_is_gone = {});
 
   /// Ends the sender, drains, stops, and audits: every acknowledged event is there, once, and the
   /// ledger says the same as the files.
