@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "apps/percent_encoding.hpp"
 #include "drills/generate_receipts.hpp"
 
 namespace weir {
@@ -18,16 +19,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t largest_page = 1'000;
-
-std::string encoded(std::string_view text) {
-  std::string result;
-  for (const unsigned char c : text)
-    if (std::isalnum(c) || std::string_view{"-._~"}.find(static_cast<char>(c)) != std::string_view::npos)
-      result += static_cast<char>(c);
-    else
-      result += fmt::format("%{:02X}", c);
-  return result;
-}
 
 /// 64-bit numbers are texts in the ledger's JSON.
 std::uint64_t number_of(const json& from, const char* key) {
@@ -49,7 +40,7 @@ std::string query_of(const ledger_command_options& options, std::uint64_t rows, 
   auto query = fmt::format("?limit={}", std::min(rows, largest_page));
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty())
-      query += fmt::format("&{}={}", name, encoded(value));
+      query += fmt::format("&{}={}", name, percent_encoded(value));
   };
   add("job", options.job);
   add("tenant", options.tenant);

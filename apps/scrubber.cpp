@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <openssl/sha.h>
 
+#include "apps/percent_encoding.hpp"
+
 namespace weir {
 
 namespace {
@@ -19,16 +21,6 @@ bool is_id_character(char c) {
 bool ends_url(char c) {
   return std::isspace(static_cast<unsigned char>(c)) || c == '"' || c == '\'' || c == '<' || c == '>' || c == '\\'
          || c == '`' || static_cast<unsigned char>(c) < 0x20;
-}
-
-std::string percent_encoded(std::string_view text) {
-  std::string result;
-  for (const unsigned char c : text)
-    if (std::isalnum(c) || std::string_view{"-._~"}.find(static_cast<char>(c)) != std::string_view::npos)
-      result += static_cast<char>(c);
-    else
-      result += fmt::format("%{:02X}", c);
-  return result;
 }
 
 std::string json_escaped(std::string_view text) {
