@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+
 #include "telemetry/config_metrics.hpp"
 #include "telemetry/delay_metrics.hpp"
 #include "telemetry/http_metrics.hpp"
@@ -25,5 +27,11 @@ struct node_metrics_set {
   supervisor_metrics supervisor{registry.families()};
   config_role_metrics config{registry.families()};
 };
+
+/// A part of the node's metrics that keeps the whole alive.
+template <class T>
+std::shared_ptr<T> part(const std::shared_ptr<node_metrics_set>& all, T& one) {
+  return {all, &one};
+}
 
 } // namespace weir
