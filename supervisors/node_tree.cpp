@@ -11,7 +11,6 @@
 #include "actors/store_writer.hpp"
 #include "supervisors/buffers.hpp"
 #include "supervisors/node_watch.hpp"
-#include "supervisors/overload_limits.hpp"
 #include "supervisors/supervisor.hpp"
 
 // Who starts whom: the data side's supervision tree.
